@@ -1,0 +1,49 @@
+# make demo    the whole job on real packages, in _demo/
+# make test    everything that continuous integration runs
+# make bench   the numbers
+# make fuzz    every fuzz target for FUZZTIME each
+# make build   the four programs, in _build/
+
+GO       ?= go
+FUZZTIME ?= 20s
+SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
+PACKAGES := gcc libc6-dev softhsm2 openssl ca-certificates
+BUILD    := _build
+
+.PHONY: build deps demo test lint bench fuzz clean
+
+build: deps
+	CGO_ENABLED=0 $(GO) build -trimpath -o $(BUILD)/ ./cmd/countersign ./cmd/countersignd
+	CGO_ENABLED=1 $(GO) build -trimpath -o $(BUILD)/ ./cmd/keyagent ./cmd/ceremony
+
+# Debian packages that building and testing need; nothing happens where they are all there.
+deps:
+	@missing=""; for p in $(PACKAGES); do dpkg -s $$p >/dev/null 2>&1 || missing="$$missing $$p"; done; \
+	if [ -n "$$missing" ]; then echo "installing$$missing"; \
+	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
+
+demo: build
+	@$(GO) build -trimpath -o $(BUILD)/ ./test/hostile
+	@deploy/demo.sh $(BUILD) _demo
+
+lint:
+	@out=$$(gofmt -l .); [ -z "$$out" ] || { echo "not gofmt-clean: $$out"; exit 1; }
+	$(GO) vet ./...
+	$(GO) mod tidy -diff
+	$(GO) mod verify
+
+test: build lint
+	$(GO) test -count=1 -timeout 14m ./...
+	$(GO) test -count=1 -timeout 14m -race $(RACE)
+
+RACE := ./agent ./hsm ./ledger ./signer
+
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./provenance ./ledger ./agent ./hsm ./signer ./test
+
+fuzz:
+	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	  echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) $$p || exit 1; done; done
+
+clean:
+	rm -rf $(BUILD) _demo
