@@ -1,0 +1,65 @@
+package main
+
+const usage = `keyagent guards the signing keys of logs, beside the token that holds them.
+
+  keyagent --config FILE         serve until SIGTERM
+  keyagent check --config FILE   read the configuration, touch nothing
+
+It signs a head of a log only if the head provably extends the last one it
+signed or recorded. It never signs bytes that a caller chose. Run it as a user
+of its own: the daemon that asks it must not be able to read its memory or PIN.
+
+A worked example. A ceremony made the token, the key, the log and the first
+watermark, and printed the public keys. /etc/countersign/keyagent-a.toml:
+
+  socket      = "/run/countersign/keyagent-a.sock"
+  socket_mode = "0660"                    # default; the group may connect
+  allow_users = ["countersignd"]          # and only these users are answered
+  state_dir   = "/var/lib/keyagent-a"     # the watermarks; never back this up
+
+  [[log]]
+  origin     = "registry.example/countersign/1"
+  key        = "pkcs11:token=registry-a;object=log-1?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:${CREDENTIALS_DIRECTORY}/pin"
+  public_key = "MCowBQYDK2VwAyEA..."      # what the key must be
+  log_keys   = ["MCowBQYDK2VwAyEA...", "MCowBQYDK2VwAyEA...", "MCowBQYDK2VwAyEA..."]
+  threshold  = 2                          # signatures that a head needs
+
+Every key of the file:
+
+  socket        absolute path of the unix socket to make
+  socket_mode   its mode, octal
+  allow_users   names of the users that are answered
+  allow_uids    the same by number; root is answered only if listed
+  demo_own_uid  true: answer the agent's own user too. For demonstrations: a
+                daemon under the agent's user is not kept from the key
+  state_dir     absolute path on a local disk; only the agent's user may
+                write there
+  [[log]]       one for each log; each needs a key of its own
+    origin      <registry>/countersign/<n>
+    key         RFC 7512 URI: token, object or id, module-path, pin-source;
+                serial where two tokens have one label. The PIN is read from
+                the file. ${CREDENTIALS_DIRECTORY} at the start of its path is
+                where systemd puts LoadCredential=pin:/etc/countersign/a.pin
+    public_key  base64 SubjectPublicKeyInfo of the key
+    log_keys    the same of all keys of the log that are not ended, this one
+                included
+    threshold   how many of them a head needs
+
+Try it:
+
+  keyagent check --config /etc/countersign/keyagent-a.toml
+  sudo -u countersignd curl --unix-socket /run/countersign/keyagent-a.sock http://agent/v1/logs
+
+Exit status:
+
+  0   ended by SIGTERM or SIGINT
+  1   could not start or go on; the message says what to do
+  2   wrong arguments
+  78  the token refused the PIN, or the key is not the one expected. Do not
+      restart before you have looked: tokens lock after a few wrong PINs. In a
+      systemd unit: RestartPreventExitStatus=78
+
+A watermark that is missing, damaged or locked by another agent also ends it
+with 1. It makes and repairs none: an agent that lost its watermark is replaced
+by a ceremony.
+`
