@@ -1,0 +1,3 @@
+package ledger
+
+func (db *DB) MetricsForTest() string { return db.store.Metrics().String() }
