@@ -1,0 +1,58 @@
+// Command ceremony creates what the daemons may not: tokens, keys, identities, logs and first watermarks. It refuses
+// whatever exists already. See ceremony --help.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr}))
+}
+
+// terminal is where the ceremony talks to people.
+type terminal struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+func (t terminal) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
+
+var errUsage = errors.New("see ceremony --help")
+
+// run gives the exit status: 0 done, 1 not done, 2 wrong arguments.
+func run(ctx context.Context, args []string, t terminal) int {
+	verb := ""
+	if len(args) > 0 {
+		verb, args = args[0], args[1:]
+	}
+	var err error
+	switch verb {
+	case "create":
+		err = create(ctx, args, t)
+	case "enrol":
+		err = enrol(ctx, args, t)
+	case "--help", "-h", "help":
+		fmt.Fprint(t.out, usage)
+		return 0
+	default:
+		err = fmt.Errorf("unknown command %q: %w", verb, errUsage)
+	}
+	if err != nil {
+		fmt.Fprintln(t.err, "ceremony:", err)
+	}
+	switch {
+	case errors.Is(err, errUsage):
+		return 2
+	case err != nil:
+		return 1
+	}
+	return 0
+}

@@ -1,0 +1,63 @@
+package main
+
+import (
+	"errors"
+	"flag"
+	"io"
+	"strings"
+)
+
+// list is a flag that may be given several times.
+type list []string
+
+func (l *list) String() string { return strings.Join(*l, " ") }
+
+func (l *list) Set(s string) error {
+	*l = append(*l, s)
+	return nil
+}
+
+func newFlags(verb string) *flag.FlagSet {
+	flags := flag.NewFlagSet(verb, flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	return flags
+}
+
+// parse reads flags before, between and after the operands, and gives the operands. All that follows "--" is operands.
+// A required flag must be there and not be empty.
+func parse(flags *flag.FlagSet, args []string, required ...string) (operands []string, err error) {
+	for {
+		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+			return nil, err
+		} else if err != nil {
+			return nil, misused("%s", strings.Replace(err.Error(), "flag provided but not defined: ", "unknown flag -", 1))
+		}
+		rest := flags.Args()
+		if read := len(args) - len(rest); read > 0 && args[read-1] == "--" || len(rest) == 0 {
+			operands = append(operands, rest...)
+			break
+		}
+		operands, args = append(operands, rest[0]), rest[1:]
+	}
+	for _, name := range required {
+		if flags.Lookup(name).Value.String() == "" {
+			return nil, misused("--%s is missing", name)
+		}
+	}
+	return operands, nil
+}
+
+// one gives the only operand.
+func one(operands []string, what string) (string, error) {
+	if len(operands) != 1 {
+		return "", misused("give one %s, not %d", what, len(operands))
+	}
+	return operands[0], nil
+}
+
+func none(operands []string) error {
+	if len(operands) > 0 {
+		return misused("unexpected argument %q", operands[0])
+	}
+	return nil
+}

@@ -1,0 +1,202 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"sync"
+	"time"
+
+	"countersign.dev/agent"
+	"countersign.dev/ledger"
+	"countersign.dev/signer"
+)
+
+// grace is how long requests under way may take to end after a signal.
+const grace = 20 * time.Second
+
+// listener is one address and what is served on it.
+type listener struct {
+	net.Listener
+	server *http.Server
+}
+
+// serve runs until a signal, or until nobody knows what is durable any more.
+func (c *config) serve(ctx context.Context, log *slog.Logger) error {
+	db, err := ledger.Open(c.Ledger)
+	if err != nil {
+		return err
+	}
+	services, err := c.services(db, log)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	listeners, err := c.listen(services, log)
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	err = operate(ctx, services, listeners, log)
+	return errors.Join(err, db.Close())
+}
+
+func (c *config) services(db *ledger.DB, log *slog.Logger) ([]*signer.Service, error) {
+	var services []*signer.Service
+	for _, r := range c.Registry {
+		sc := signer.Config{Registry: r.Name, DB: db, FreezeFile: r.FreezeFile, MaxAge: time.Duration(r.MaxAge), QueueShare: r.QueueShare,
+			MaxBatch: r.MaxBatch, SignTimeout: time.Duration(r.SignTimeout), AgentTimeout: time.Duration(r.AgentTimeout), Logger: log}
+		for _, a := range r.Agent {
+			sc.Agents = append(sc.Agents, signer.AgentConfig{Name: a.Name, Key: a.PublicKey, Agent: agent.Dial(a.Socket)})
+		}
+		s, err := signer.New(sc)
+		if err != nil {
+			return nil, err
+		}
+		services = append(services, s)
+	}
+	return services, nil
+}
+
+// listen opens every listener before anything is served.
+func (c *config) listen(services []*signer.Service, log *slog.Logger) (all []listener, err error) {
+	defer func() {
+		if err != nil {
+			for _, l := range all {
+				l.Close()
+			}
+		}
+	}()
+	callers, err := c.callers()
+	if err != nil {
+		return nil, err
+	}
+	uids, err := c.adminUIDs()
+	if err != nil {
+		return nil, err
+	}
+	signing, err := signer.NewSigningHandler(services, callers, signer.Limits{}, log)
+	if err != nil {
+		return nil, err
+	}
+	cert, err := certificate(c.Signing.Certificate, c.Signing.Key)
+	if err != nil {
+		return nil, fmt.Errorf("signing: %w", err)
+	}
+	add := func(l net.Listener, err error, handler http.Handler, tlsConfig *tls.Config) error {
+		if err != nil {
+			return err
+		}
+		all = append(all, listener{l, signer.NewServer(handler, tlsConfig, log)})
+		return nil
+	}
+	l, err := net.Listen("tcp", c.Signing.Listen)
+	if err := add(l, err, signing, signer.TLSConfig(cert)); err != nil {
+		return all, fmt.Errorf("signing: %w", err)
+	}
+	if c.Public != nil {
+		if err := c.listenPublic(services, log, add); err != nil {
+			return all, fmt.Errorf("public: %w", err)
+		}
+	}
+	admin, err := signer.NewAdminHandler(services, uids, log)
+	if err != nil {
+		return all, err
+	}
+	l, err = signer.ListenAdmin(c.Admin.Socket)
+	if err := add(l, err, admin, nil); err != nil {
+		return all, fmt.Errorf("admin: %w", err)
+	}
+	return all, nil
+}
+
+func (c *config) listenPublic(services []*signer.Service, log *slog.Logger, add func(net.Listener, error, http.Handler, *tls.Config) error) error {
+	handler, err := signer.NewPublicHandler(services, log)
+	if err != nil {
+		return err
+	}
+	var tlsConfig *tls.Config
+	if c.Public.Certificate != "" {
+		cert, err := certificate(c.Public.Certificate, c.Public.Key)
+		if err != nil {
+			return err
+		}
+		tlsConfig = &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	}
+	l, err := net.Listen("tcp", c.Public.Listen)
+	return add(l, err, handler, tlsConfig)
+}
+
+// operate runs services and listeners until ctx ends or one of them fails. Then every request under way gets its answer:
+// the services finish what they logged and refuse what they did not, while the servers take nothing new.
+func operate(ctx context.Context, services []*signer.Service, listeners []listener, log *slog.Logger) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, len(services)+len(listeners))
+	var running sync.WaitGroup
+	for _, s := range services {
+		running.Go(func() {
+			if err := s.Run(ctx); err != nil {
+				failed <- err
+			}
+		})
+	}
+	for _, l := range listeners {
+		running.Go(func() {
+			if err := l.serve(); err != nil {
+				failed <- fmt.Errorf("%s: %w", l.Addr(), err)
+			}
+		})
+		log.Info("listening", "address", l.Addr().String())
+	}
+	if err := ready(); err != nil {
+		failed <- err
+	}
+	var err error
+	select {
+	case <-ctx.Done():
+		log.Info("shutting down")
+	case err = <-failed:
+	}
+	cancel()
+	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
+	defer stop()
+	for _, l := range listeners {
+		err = errors.Join(err, l.server.Shutdown(limited))
+	}
+	running.Wait()
+	return err
+}
+
+func (l listener) serve() error {
+	err := http.ErrServerClosed
+	if l.server.TLSConfig != nil {
+		err = l.server.ServeTLS(l.Listener, "", "")
+	} else {
+		err = l.server.Serve(l.Listener)
+	}
+	if errors.Is(err, http.ErrServerClosed) {
+		return nil
+	}
+	return err
+}
+
+// ready tells systemd that the listeners are open (sd_notify(3)).
+func ready() error {
+	path := os.Getenv("NOTIFY_SOCKET")
+	if path == "" {
+		return nil
+	}
+	c, err := net.Dial("unixgram", path)
+	if err != nil {
+		return fmt.Errorf("notify the service manager: %w", err)
+	}
+	defer c.Close()
+	if _, err := c.Write([]byte("READY=1")); err != nil {
+		return fmt.Errorf("notify the service manager: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,350 @@
+package signer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"countersign.dev/agent"
+	"countersign.dev/ledger"
+	"countersign.dev/provenance"
+)
+
+// Run is the sequencer: it takes whatever queued up while the last head was being signed, appends it in one transaction,
+// has the new head signed, and answers. One checkpoint is in flight at a time; there are no timers. It returns nil after
+// ctx ended and every waiter has its answer, or an error after which the process must not go on.
+func (s *Service) Run(ctx context.Context) error {
+	var agents sync.WaitGroup
+	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
+	defer agents.Wait()
+	defer stop()
+	s.quorum.start(asking, &agents)
+	defer s.close()
+	s.warnOfExpiry()
+	for {
+		s.settleTail(ctx)
+		items, err := s.queue.take(ctx, s.MaxBatch)
+		if err != nil {
+			return nil
+		}
+		if err := s.round(items); err != nil {
+			return err
+		}
+	}
+}
+
+// close refuses new work and what is still queued.
+func (s *Service) close() {
+	s.closing.Store(true)
+	s.queue.close()
+	s.refuseQueue(unavailable("the service is shutting down"))
+	s.announce()
+}
+
+// round logs a batch and answers it. A signature that does not come in time leaves an unsigned tail, which settleTail
+// sees to.
+func (s *Service) round(items []*item) error {
+	s.warnOfExpiry()
+	logged, err := s.append(items)
+	if err != nil || len(logged) == 0 {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), s.SignTimeout)
+	defer cancel()
+	err = s.sign(ctx)
+	var fork *forkError
+	if errors.As(err, &fork) {
+		answer(logged, loggedOnly(err))
+		return s.Freeze(fork.Error())
+	}
+	if err != nil {
+		s.stall(err)
+		answer(logged, loggedOnly(err))
+		return nil
+	}
+	answer(logged, nil)
+	return nil
+}
+
+// expiryNotice is how long before the identity's expiry the operator is told, once a day.
+const expiryNotice = 30 * 24 * time.Hour
+
+// warnOfExpiry is called by Run alone.
+func (s *Service) warnOfExpiry() {
+	now, _ := s.clock.read()
+	left := s.state.Load().identity().Expires.Sub(now)
+	if left < expiryNotice && now.Sub(s.warned) > 24*time.Hour {
+		s.warned = now
+		s.Logger.Warn("the identity expires soon: its root must sign a new version, or countersigning stops",
+			"registry", s.Registry, "expires", provenance.At(s.state.Load().identity().Expires).String())
+	}
+}
+
+// settleTail signs what is logged and not signed, after a start or a failure, before anything new is logged. It returns
+// when the tail is signed or ctx ends; meanwhile new work is refused.
+func (s *Service) settleTail(ctx context.Context) {
+	for s.log.Size() > s.log.Checkpoint().Size && ctx.Err() == nil {
+		if s.stalled.Load() == nil {
+			s.stall(errUnsigned)
+		}
+		s.refuseQueue(s.stalled.Load().problem())
+		limited, cancel := context.WithTimeout(ctx, s.SignTimeout)
+		err := s.sign(limited)
+		cancel()
+		if err == nil {
+			break
+		}
+		s.stall(err)
+		if errors.Is(err, errTooFew) { // only an operator changes that: do not spin
+			select {
+			case <-time.After(time.Second):
+			case <-ctx.Done():
+			}
+		}
+	}
+	if ctx.Err() == nil && s.stalled.Swap(nil) != nil {
+		s.Logger.Info("signing again", "registry", s.Registry, "size", s.log.Size())
+	}
+}
+
+var errUnsigned = errors.New("entries from before the start are being signed")
+
+// stall is why no head is being signed in time.
+type stall struct{ err error }
+
+// problem is what new work is told; nothing of it is logged. Where only an operator can help, that is a freeze.
+func (st *stall) problem() *Problem {
+	if errors.Is(st.err, errTooFew) {
+		return newProblem(Frozen, st.err.Error())
+	}
+	return unavailable("heads are not being signed").because(st.err)
+}
+
+// stall has new work refused, and waiters for unsigned entries told.
+func (s *Service) stall(err error) {
+	if before := s.stalled.Swap(&stall{err}); before == nil || before.err.Error() != err.Error() {
+		s.Logger.Error("no head is being signed", "registry", s.Registry, "error", err)
+	}
+	s.announce()
+}
+
+// forkError: a checkpoint of this log with another root is stored, or our tree is not what was signed.
+type forkError struct{ err error }
+
+func (e *forkError) Error() string {
+	return "the ledger holds another history than what was signed, signing must not go on: " + e.err.Error()
+}
+
+// sign has the log's head signed, and stores and releases it (invariants 1 and 2).
+func (s *Service) sign(ctx context.Context) error {
+	size := s.log.Size()
+	root, err := s.log.Root(size)
+	if err != nil {
+		return err
+	}
+	head := agent.Head{Size: size, Root: root}
+	signatures, err := s.quorum.sign(ctx, head)
+	if err != nil {
+		return err
+	}
+	note := []byte(provenance.SignedNote(provenance.Head{Origin: s.log.Origin(), Size: size, Root: root}, signatures))
+	err = s.log.StoreCheckpoint(context.WithoutCancel(ctx), ledger.Checkpoint{Size: size, Root: root, Note: note})
+	switch {
+	case errors.Is(err, ledger.ErrFork):
+		return &forkError{err}
+	case err != nil:
+		return err
+	}
+	s.quorum.release(head, note)
+	s.mu.Lock()
+	s.counts.Checkpoints++
+	s.mu.Unlock()
+	s.announce()
+	return nil
+}
+
+// announce wakes those who wait for a checkpoint.
+func (s *Service) announce() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	close(s.signed)
+	s.signed = make(chan struct{})
+}
+
+// append logs the items that are still wanted and still admissible, and returns those with an entry to wait for. The
+// others have their answer. An error says that nobody knows what is durable.
+func (s *Service) append(items []*item) ([]*item, error) {
+	for {
+		st := s.state.Load()
+		leaders := s.plan(st, items)
+		if len(leaders) == 0 {
+			return nil, nil
+		}
+		entries := make([]ledger.Entry, len(leaders))
+		for i, it := range leaders {
+			entries[i] = it.draft
+		}
+		first, err := s.log.Append(context.Background(), st.epoch, entries)
+		var conflict *ledger.ConflictError
+		switch {
+		case err == nil:
+			return s.logged(st, leaders, first)
+		case errors.Is(err, ledger.ErrEpoch):
+			if err := s.refold(); err != nil {
+				giveUp(leaders)
+				return nil, err
+			}
+		case errors.As(err, &conflict):
+			for _, c := range conflict.Conflicts {
+				leaders[c.Entry].seen = -1 // look again
+			}
+		default:
+			giveUp(leaders)
+			return nil, fmt.Errorf("registry %s: %w", s.Registry, err)
+		}
+		items = flatten(leaders)
+	}
+}
+
+// plan drops items whose callers have gone, brings the others up to date, and puts those with one key behind the first.
+func (s *Service) plan(st *state, items []*item) []*item {
+	var leaders []*item
+	byKey := make(map[[32]byte]*item, len(items))
+	for _, it := range items {
+		it.follower = nil
+		if it.ctx.Err() != nil {
+			it.refuse(unavailable("the caller went away; nothing was logged"))
+			continue
+		}
+		if it.seen < 0 && !s.look(st, it) || it.epoch != st.epoch && !it.prepare(st) {
+			continue
+		}
+		if leader := byKey[it.key()]; leader != nil {
+			leader.follower = append(leader.follower, it)
+			continue
+		}
+		it.draft.Keys[0].Ordinal = it.seen
+		byKey[it.key()] = it
+		leaders = append(leaders, it)
+	}
+	return leaders
+}
+
+// prepare makes the item's entry under a state, or answers it.
+func (it *item) prepare(st *state) bool {
+	var problem *Problem
+	if it.draft, problem = it.entry(st, it.at); problem != nil {
+		it.refuse(problem)
+		return false
+	}
+	it.epoch = st.epoch
+	return true
+}
+
+// logged gives the appended items their places, and settles their followers as if they had come after: some
+// get the same entry, some are refused, some are appended in their turn.
+func (s *Service) logged(st *state, leaders []*item, first uint64) ([]*item, error) {
+	var waiting, again []*item
+	next := st
+	for i, it := range leaders {
+		it.ref, it.created = ledger.Ref{Origin: s.log.Origin(), Index: first + uint64(i)}, true
+		waiting = append(waiting, it)
+		if len(it.follower) == 0 && !it.draft.State {
+			continue
+		}
+		entry, err := provenance.ParseEntry(it.draft.Data)
+		if err != nil {
+			return nil, fmt.Errorf("registry %s: own entry %d: %w", s.Registry, it.ref.Index, err)
+		}
+		if it.draft.State {
+			if next == st {
+				next = st.clone()
+			}
+			if err := next.apply(entry); err != nil {
+				return nil, fmt.Errorf("registry %s: own entry %d: %w", s.Registry, it.ref.Index, err)
+			}
+		}
+		for _, f := range it.follower {
+			if answer, problem := f.settle(st, []found{{it.ref, entry}}); problem != nil {
+				f.refuse(problem)
+			} else if answer < 0 {
+				f.seen = -1
+				again = append(again, f)
+			} else {
+				f.ref = it.ref
+				waiting = append(waiting, f)
+			}
+		}
+	}
+	s.state.Store(next)
+	s.mu.Lock()
+	s.counts.Entries += uint64(len(leaders))
+	s.mu.Unlock()
+	if len(again) == 0 {
+		return waiting, nil
+	}
+	more, err := s.append(again)
+	return append(waiting, more...), err
+}
+
+// refold reads the state again after somebody else changed it.
+func (s *Service) refold() error {
+	st, err := fold(s.DB, s.Registry)
+	if err != nil {
+		return fmt.Errorf("registry %s: %w", s.Registry, err)
+	}
+	s.state.Store(st)
+	return nil
+}
+
+func flatten(leaders []*item) []*item {
+	var all []*item
+	for _, it := range leaders {
+		followers := it.follower
+		all = append(append(all, it), followers...)
+	}
+	return all
+}
+
+// answer ends the wait of logged items.
+func answer(items []*item, problem *Problem) {
+	for _, it := range items {
+		it.problem = problem
+		close(it.done)
+	}
+}
+
+func loggedOnly(err error) *Problem {
+	p := unavailable("the entry is logged, its head is not signed yet").because(err)
+	p.Logged = true
+	return p
+}
+
+// giveUp answers items of which nobody knows whether they are durable.
+func giveUp(leaders []*item) {
+	for _, it := range flatten(leaders) {
+		it.unknown = true
+		close(it.done)
+	}
+}
+
+func refuseAll(items []*item, problem *Problem) {
+	for _, it := range items {
+		it.refuse(problem)
+	}
+}
+
+// refuseQueue answers everything that waits; none of it is logged.
+func (s *Service) refuseQueue(problem *Problem) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	for {
+		items, err := s.queue.take(ctx, s.MaxBatch)
+		refuseAll(items, problem)
+		if len(items) == 0 && err != nil {
+			return
+		}
+	}
+}
