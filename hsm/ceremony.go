@@ -39,6 +39,27 @@ func InitToken(ctx context.Context, modulePath, label, soPINFile, userPINFile st
 	return blank.initialise(label, pins)
 }
 
+// Tokens lists the initialised tokens of a module, without logging in.
+func Tokens(ctx context.Context, modulePath string) (list []TokenInfo, err error) {
+	m, err := useModule(modulePath)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, m.release()) }()
+	m.exclusive.Lock()
+	defer m.exclusive.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	all, err := m.tokens()
+	for _, t := range all {
+		if t.has(pkcs11.CKF_TOKEN_INITIALIZED) {
+			list = append(list, t.info)
+		}
+	}
+	return list, err
+}
+
 type tokenPINs struct{ officer, user string }
 
 func checkTokenLabel(label string) error {
