@@ -20,10 +20,10 @@ var (
 // alpine depend on who reads them, and are refused.
 func ociName(name string) (string, error) {
 	host, path, ok := strings.Cut(name, "/")
-	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
-		return name, errors.New("want host/path, the host with a dot or port, such as ghcr.io/acme/tool")
-	}
 	host, err := ociAuthority(strings.ToLower(host))
+	if !ok || !strings.ContainsAny(host, ".:") && host != "localhost" {
+		return name, errors.New("want host/path, the host with a dot or a port other than 443, such as ghcr.io/acme/tool")
+	}
 	if err != nil {
 		return name, err
 	}

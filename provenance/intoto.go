@@ -7,6 +7,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -60,7 +61,8 @@ var digestLengths = map[string]int{
 	"nugetContentHash": 128, // NuGet's contentHash
 }
 
-var lowerHex = regexp.MustCompile(`^[0-9a-f]*$`)
+// lowerHex reports whether s is n lower-case hex digits.
+func lowerHex(s string, n int) bool { return len(s) == n && strings.Trim(s, "0123456789abcdef") == "" }
 
 // Check refuses unknown names (sha1 and md5 among them), malformed values, and digests without sha256.
 func (d Digests) Check() error {
@@ -75,7 +77,7 @@ func (d Digests) Check() error {
 		switch {
 		case !known:
 			return fmt.Errorf("digest name %.40q is not known", name)
-		case len(d[name]) != n || !lowerHex.MatchString(d[name]):
+		case !lowerHex(d[name], n):
 			return fmt.Errorf("digest %s is not %d lower-case hex digits", name, n)
 		}
 	}

@@ -111,7 +111,7 @@ func (p *Pin) check() error {
 	if err := checkDigest("identity", p.Identity); err != nil {
 		return err
 	}
-	if l := p.Latest; l != nil && (l.Version < 1 || len(l.SHA256) != 64 || !lowerHex.MatchString(l.SHA256)) {
+	if l := p.Latest; l != nil && (l.Version < 1 || !lowerHex(l.SHA256, 64)) {
 		return errors.New("latest needs a version and sha256, 64 lower-case hex digits")
 	}
 	for _, id := range p.Publishers {

@@ -271,17 +271,22 @@ func (v *verification) publisher() error {
 // enrolment finds the certificate that the statement names: of several envelopes around its payload, one that is good and
 // signed by a key that still counts.
 func (v *verification) enrolment() *Envelope {
-	var found *Envelope
+	var candidates []*Envelope
 	for _, e := range append([]*Envelope{v.bundle.Enrolment}, v.Enrolments...) {
-		if e == nil || e.PayloadDigest() != v.counter.Enrolment {
-			continue
+		if e != nil && e.PayloadDigest() == v.counter.Enrolment {
+			candidates = append(candidates, e)
 		}
-		if _, err := ParseEnrolment(e); err == nil && v.identity.Enrols(e) {
-			return e
-		}
-		found = e
 	}
-	return found
+	for len(candidates) > 1 { // the caller judges the last one
+		if _, err := ParseEnrolment(candidates[0]); err == nil && v.identity.Enrols(candidates[0]) {
+			break
+		}
+		candidates = candidates[1:]
+	}
+	if len(candidates) == 0 {
+		return nil
+	}
+	return candidates[0]
 }
 
 // inclusion is the first half of step 6.

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
@@ -26,18 +27,59 @@ const (
 // JSON decodes exactly one JSON value into v, a pointer to a struct whose tags name every member.
 // Members that are absent leave their field as it is: the caller checks what must be there.
 func JSON(data []byte, v any) error {
+	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
+	if err == nil && tame(data) {
+		return nil
+	}
 	if err := scan(data); err != nil {
 		return err
 	}
-	if err := json.Unmarshal(data, v, json.RejectUnknownMembers(true)); err != nil {
-		return plain(err)
-	}
-	return nil
+	return plain(err)
 }
 
-// scan refuses what json.Unmarshal with a Go type would let through.
+// tame reports whether data, which json.Unmarshal accepted, is free of what it lets through: null, numbers that are not
+// plain integers, deep nesting. It is scan without its price, and says no where in doubt.
+func tame(data []byte) bool {
+	depth := 0
+	for i := 0; i < len(data); i++ {
+		switch c := data[i]; {
+		case c == '"':
+			i = stringEnd(data, i)
+		case c == '{' || c == '[':
+			if depth++; depth > MaxDepth {
+				return false
+			}
+		case c == '}' || c == ']':
+			depth--
+		case c == 'n':
+			return false
+		case c == '-' || '0' <= c && c <= '9':
+			n := 1
+			for i+n < len(data) && strings.IndexByte("0123456789+-.eE", data[i+n]) >= 0 {
+				n++
+			}
+			if !integer(string(data[i : i+n])) {
+				return false
+			}
+			i += n - 1
+		}
+	}
+	return true
+}
+
+// stringEnd is where the string that begins at i has its closing quote.
+func stringEnd(data []byte, i int) int {
+	for i++; i < len(data) && data[i] != '"'; i++ {
+		if data[i] == '\\' {
+			i++
+		}
+	}
+	return i
+}
+
+// scan says what is wrong with a document, and where.
 func scan(data []byte) error {
-	d := jsontext.NewDecoder(bytes.NewReader(data))
+	d := jsontext.NewDecoder(bytes.NewBuffer(data)) // a Buffer is read in place
 	for values := 0; ; {
 		tok, err := d.ReadToken()
 		switch {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sort"
 	"strings"
 	"unicode"
 
@@ -73,15 +74,19 @@ func firstOutOfRange[T any](at toml.Key, list []T) toml.Key {
 	return nil
 }
 
-// line finds the first line of data by whose end key is defined: the library knows but does not tell.
+// line finds the line in which key is defined first: the library knows but does not tell. A beginning of data that does
+// not parse ends within a value; the next one that does has the same keys and that value's.
 func line(data []byte, key toml.Key) int {
 	lines := bytes.SplitAfter(data, []byte("\n"))
-	for n := 1; n <= len(lines); n++ {
-		var discard map[string]any
-		md, err := toml.Decode(string(bytes.Join(lines[:n], nil)), &discard)
-		if err == nil && slices.ContainsFunc(md.Keys(), func(k toml.Key) bool { return slices.Equal(k, key) }) {
-			return n
+	defined := func(n int) bool {
+		for ; n < len(lines); n++ {
+			var discard map[string]any
+			md, err := toml.Decode(string(bytes.Join(lines[:n+1], nil)), &discard)
+			if err == nil {
+				return slices.ContainsFunc(md.Keys(), func(k toml.Key) bool { return slices.Equal(k, key) })
+			}
 		}
+		return true
 	}
-	return len(lines)
+	return 1 + sort.Search(len(lines)-1, defined)
 }

@@ -106,11 +106,6 @@ func (f file) config(credentials string) (*config, error) {
 }
 
 func uids(numbers []int, names []string) ([]int, error) {
-	for _, n := range numbers {
-		if n < 0 {
-			return nil, fmt.Errorf("allow_uids: %d is not a uid", n)
-		}
-	}
 	for _, name := range names {
 		u, err := user.Lookup(name)
 		if err != nil {
