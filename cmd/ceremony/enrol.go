@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"encoding/pem"
 	"errors"
@@ -8,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 	"time"
 
 	"countersign.dev/hsm"
@@ -68,6 +70,66 @@ func enrol(ctx context.Context, args []string, t terminal) error {
 	}
 	t.say("Enrolled publisher %s at %s: %s", e.Publisher.Fingerprint(), e.Registry, *out)
 	return nil
+}
+
+// endEnrolment signs the end of a certificate with an enrolment key in a token, as countersign end-enrolment does with one
+// in a file.
+func endEnrolment(ctx context.Context, args []string, t terminal) error {
+	flags := flag.NewFlagSet("end-enrolment", flag.ContinueOnError)
+	flags.SetOutput(io.Discard)
+	uri := flags.String("key", "", "")
+	identityFile := flags.String("identity", "", "")
+	certificate := flags.String("enrolment", "", "")
+	reason := flags.String("reason", "", "")
+	out := flags.String("out", "", "")
+	if err := flags.Parse(args); err != nil {
+		return fmt.Errorf("end-enrolment: %v: %w", err, errUsage)
+	}
+	if *uri == "" || *identityFile == "" || *certificate == "" || *reason == "" || *out == "" || flags.NArg() > 0 {
+		return fmt.Errorf("end-enrolment: --key, --identity, --enrolment, --reason and --out must be given: %w", errUsage)
+	}
+	identity, err := readIdentity(*identityFile)
+	if err != nil {
+		return err
+	}
+	enrolment, err := enrolmentDigest(*certificate)
+	if err != nil {
+		return err
+	}
+	key, err := openEnrolmentKey(ctx, *uri, identity)
+	if err != nil {
+		return err
+	}
+	defer key.Close()
+	end, err := provenance.EnrolmentEnd{Registry: identity.Registry, Enrolment: enrolment, Reason: *reason, Ended: time.Now()}.Sign(key)
+	if err != nil {
+		return err
+	}
+	if err := writeNew(*out, string(end.Envelope.JSON())+"\n"); err != nil {
+		return err
+	}
+	t.say("Ended enrolment %s at %s: %s", enrolment, identity.Registry, *out)
+	return nil
+}
+
+// enrolmentDigest takes a certificate's file, or its digest as it is.
+func enrolmentDigest(s string) (string, error) {
+	if strings.HasPrefix(s, "sha256:") {
+		return s, nil
+	}
+	data, err := os.ReadFile(s)
+	if err != nil {
+		return "", err
+	}
+	envelope, err := provenance.ParseEnvelope(bytes.TrimSpace(data))
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s, err)
+	}
+	certificate, err := provenance.ParseEnrolment(envelope)
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", s, err)
+	}
+	return certificate.Digest(), nil
 }
 
 // openEnrolmentKey takes the token's key only if it is an enrolment key of the identity.

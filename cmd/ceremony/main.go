@@ -39,6 +39,8 @@ func run(ctx context.Context, args []string, t terminal) int {
 		err = create(ctx, args, t)
 	case "enrol":
 		err = enrol(ctx, args, t)
+	case "end-enrolment":
+		err = endEnrolment(ctx, args, t)
 	case "--help", "-h", "help":
 		fmt.Fprint(t.out, usage)
 		return 0

@@ -5,6 +5,8 @@ const usage = `ceremony creates a registry's keys, its identity and its log.
   ceremony create --config FILE                         everything for a new registry
   ceremony enrol --key URI --identity FILE              sign an enrolment certificate with a key in a token
                  --publisher FILE --namespace PATTERN [--namespace …] [--not-after TIME] --out FILE
+  ceremony end-enrolment --key URI --identity FILE      sign the end of one
+                 --enrolment FILE|sha256:… --reason TEXT --out FILE
 
 create refuses if anything it would make exists. It makes, in this order:
 
