@@ -7,7 +7,7 @@
 GO       ?= go
 FUZZTIME ?= 20s
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := gcc libc6-dev softhsm2 openssl ca-certificates
+PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates
 BUILD    := _build
 
 .PHONY: build deps demo test lint bench fuzz clean

@@ -45,9 +45,11 @@
 // the process before was killed between the page cache and the platter.
 //
 // The file is locked: a second process with the same state is refused. A copy of the directory, or one restored from a
-// backup, is an older watermark that looks right; nothing on this machine can tell. What protects then is the
-// threshold: the other agents do not sign a second history, so with a threshold over half of the keys no forked head
-// is ever acceptable. Do not back this directory up. An agent that lost it is replaced by a ceremony.
+// backup, is an older watermark that looks right; nothing on this machine can tell. An honest daemon sees that the agent
+// is behind and has it record the stored checkpoint first. A hostile one can have such an agent sign a second history,
+// as if its guard were hostile too: two acceptable heads share at least 2m-n of n agents, so one such agent makes no fork
+// where 2m-n is over 1, as with 3 of 4, and makes one with 2 of 3 if the third agent lags. Do not back this directory up.
+// An agent that lost it is replaced by a ceremony.
 //
 // # The protocol
 //

@@ -94,6 +94,9 @@ type listener struct {
 	err  error
 }
 
+// Addr is where clients find the socket, not the draft's name.
+func (l *listener) Addr() net.Addr { return &net.UnixAddr{Name: l.path, Net: "unix"} }
+
 // Close removes the socket and gives up the lock.
 func (l *listener) Close() error {
 	l.once.Do(func() { l.err = errors.Join(l.UnixListener.Close(), os.Remove(l.path), l.lock.Close()) })

@@ -189,7 +189,7 @@ func (c *config) absent() error {
 	for _, k := range c.Log.Key {
 		paths = append(paths, agent.StatePath(k.StateDir, c.origin))
 		if info, err := os.Stat(k.StateDir); err != nil || !info.IsDir() {
-			return fmt.Errorf("log key %s: state_dir %s must exist, owned by the agent's user", k.Name, k.StateDir)
+			return fmt.Errorf("log key %s: state_dir %s must exist, owned by whoever runs the ceremony and open to the agent's group", k.Name, k.StateDir)
 		}
 	}
 	for _, p := range paths {

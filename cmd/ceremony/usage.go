@@ -47,7 +47,7 @@ A worked example:
   token       = "registry-a"
   pin_file    = "/etc/countersign/a.pin"
   so_pin_file = "/etc/countersign/a.so"
-  state_dir   = "/var/lib/keyagent-a"      # must exist
+  state_dir   = "/var/lib/keyagent-a"      # must exist: deploy/tmpfiles.conf
   socket      = "/run/countersign/keyagent-a.sock"
   user        = "keyagent-a"               # owns the watermark
 
