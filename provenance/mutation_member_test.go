@@ -78,7 +78,10 @@ func TestEveryPayloadMemberWithoutTheKey(t *testing.T) {
 	t.Parallel()
 	w := memberWorld()
 	for _, part := range signedParts {
-		for _, m := range mutants(part.payload(w.memberPlan())) {
+		for i, m := range mutants(part.payload(w.memberPlan())) {
+			if i%stride != 0 {
+				continue
+			}
 			for _, s := range signatures {
 				p := w.memberPlan()
 				part.replace(p, func(e *provenance.Envelope) {

@@ -77,9 +77,11 @@ const registry = "registry.example"
 func TestVerifyAccepts(t *testing.T) {
 	w := newWorld(registry)
 	p := w.plan()
+	var judged *provenance.Result
+	p.policy = func(r *provenance.Result) error { judged = r; return nil }
 	got, err := provenance.Verify(p.request())
-	if err != nil {
-		t.Fatal(err)
+	if err != nil || got != judged {
+		t.Fatalf("%v; the policy judged %+v", err, judged)
 	}
 	if got.Purl != p.purl || got.Registry != registry || got.Basis != provenance.ByPublisher || got.Publisher != fingerprint(w.publisher) ||
 		got.Subject.Digest["sha256"] != sha256Of("widget") || !got.SignedAt.Equal(dayTwo) || !got.CountersignedAt.Equal(dayTwo) ||
