@@ -25,7 +25,7 @@ import (
 var pages = []string{"README.md", "docs/operations.md", "CONTRIBUTING.md", "SECURITY.md"}
 
 // programs must each be run by some block, so that a page that moved its commands elsewhere does not pass.
-var programs = []string{"ceremony create", "ceremony end-enrolment", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign register",
+var programs = []string{"ceremony create", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign end-enrolment", "countersign register",
 	"countersign sign", "countersign submit", "countersign verify", "countersign show", "countersign admin", "countersign version"}
 
 // What the pages say is done: each block by its tag, in the real order, with the real programs.

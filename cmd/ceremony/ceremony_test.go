@@ -263,6 +263,7 @@ func TestEnrolAndEnd(t *testing.T) {
 		"not an enrolment key": {uri("log-a", "log-1")},
 		"no private key":       {uri("enrolment", "other")},
 		"--not-after":          {uri("enrolment", "enrolment"), "--not-after", "tomorrow"},
+		"does not speak for":   {uri("enrolment", "enrolment"), "--namespace", "pkg:npm/@other/*"},
 	} {
 		if out, status := enrol(attempt[0], attempt[1:]...); status != 1 || !strings.Contains(out, want) {
 			t.Errorf("%q: %d %s", want, status, out)

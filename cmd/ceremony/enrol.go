@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +53,9 @@ func enrol(ctx context.Context, args []string, t terminal) error {
 		}
 		e.NotAfter = end.Time
 	}
+	if err := mayEnrol(identity, e); err != nil {
+		return err
+	}
 	key, err := openEnrolmentKey(ctx, *uri, identity)
 	if err != nil {
 		return err
@@ -69,6 +73,19 @@ func enrol(ctx context.Context, args []string, t terminal) error {
 		return err
 	}
 	t.say("Enrolled publisher %s at %s: %s", e.Publisher.Fingerprint(), e.Registry, *out)
+	return nil
+}
+
+// mayEnrol refuses what the registry would refuse, before the key is used.
+func mayEnrol(identity *provenance.Identity, e provenance.Enrolment) error {
+	if identity.Holds(e.Publisher) {
+		return fmt.Errorf("enrol: %s has a role in the identity of %s: one key, one role", e.Publisher.Fingerprint(), identity.Registry)
+	}
+	for _, ns := range e.Namespaces {
+		if !slices.ContainsFunc(identity.Namespaces, ns.Within) {
+			return fmt.Errorf("enrol: %s does not speak for all of %s", identity.Registry, ns)
+		}
+	}
 	return nil
 }
 

@@ -35,10 +35,12 @@ admin is for the operators of countersignd, through its admin socket.
 Worked examples:
 
   countersign admin --socket /run/countersign/admin.sock state
-  countersign admin --socket /run/countersign/admin.sock freeze 'HSM maintenance until 14:00'
+  countersign admin --socket /run/countersign/admin.sock freeze 'HSM service'
   countersign admin --socket /run/countersign/admin.sock thaw
-  countersign admin --socket /run/countersign/admin.sock --registry registry.example drain b
-  countersign admin --socket /run/countersign/admin.sock --registry registry.example return b
+  countersign admin --socket /run/countersign/admin.sock \
+    --registry registry.example drain b
+  countersign admin --socket /run/countersign/admin.sock \
+    --registry registry.example return b
 
 Exit status: 0 done, 1 not done, 2 wrong arguments.
 `

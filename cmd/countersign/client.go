@@ -54,7 +54,7 @@ type service struct {
 	note     func(format string, args ...any)
 }
 
-func (f *serviceFlags) open(t terminal) (*service, error) {
+func (f *serviceFlags) open(verb string, t terminal) (*service, error) {
 	if err := provenance.CheckRegistry(f.registry); err != nil {
 		return nil, misuse{err}
 	}
@@ -78,7 +78,7 @@ func (f *serviceFlags) open(t terminal) (*service, error) {
 		url:      strings.TrimSuffix(f.server, "/") + "/v1/registries/" + f.registry,
 		registry: f.registry,
 		timeout:  f.timeout,
-		note:     t.note,
+		note:     func(format string, args ...any) { t.note(verb+": "+format, args...) },
 	}, nil
 }
 
@@ -115,19 +115,33 @@ func (r transient) Unwrap() error { return r.error }
 func (s *service) post(path, contentType string, body func() []byte, read func(status int, body io.Reader) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), s.timeout)
 	defer cancel()
+	var reason error // why the last attempt failed that was not cut short by the end of the time
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := s.attempt(ctx, path, contentType, body(), read)
 		var again transient
 		if !errors.As(err, &again) {
 			return err
 		}
+		if reason == nil || ctx.Err() == nil {
+			reason = err
+		}
 		wait := max(pause/2+rand.N(pause), again.after)
 		if end, _ := ctx.Deadline(); time.Until(end) < wait {
-			return hint(unanswered{fmt.Errorf("%w; gave up after %s", err, s.timeout)}, "sending the same again is always safe; --timeout waits longer")
+			return hint(unanswered{fmt.Errorf("%w; gave up after %s", reason, s.timeout)}, "%s", patience(reason))
 		}
 		s.note("%v; sending it again in %s", err, wait.Round(100*time.Millisecond))
 		time.Sleep(wait)
 	}
+}
+
+// patience says what to do about waiting in vain.
+func patience(err error) string {
+	const again = "sending the same again is always safe; --timeout waits longer"
+	var p *problem
+	if errors.As(err, &p) && advice[p.code()] != "" {
+		return advice[p.code()] + "; " + again
+	}
+	return again
 }
 
 // unanswered is the end of waiting for an answer: what was sent may or may not be logged.

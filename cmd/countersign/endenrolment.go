@@ -8,17 +8,18 @@ import (
 	"countersign.dev/provenance"
 )
 
-const endEnrolmentUsage = `usage: countersign end-enrolment --key FILE --identity FILE
+const endEnrolmentUsage = `usage: countersign end-enrolment --key FILE|URI --identity FILE
                                  --enrolment FILE|sha256:DIGEST
                                  --reason TEXT --out FILE
 
-end-enrolment is for the registry's enrolment officer: it makes the signed end of
-an enrolment certificate. Once countersign register sent it, the registry no
+end-enrolment is for the registry's enrolment officer: it makes the signed end
+of an enrolment certificate. Once countersign register sent it, the registry no
 longer countersigns what the publisher signs under that certificate. What was
 countersigned before stays valid; to un-trust that too, the registry's root
 excludes it in a new version of the identity.
 
-  --key        the enrolment key, a file; keys in tokens cannot sign ends yet
+  --key        the enrolment key: a file, or a pkcs11: URI for a key in a token,
+               which the program ceremony beside this one then uses
   --identity   the registry's identity.json
   --enrolment  the certificate, or its digest as countersign show prints it
   --reason     for those who read the log: at most 1024 bytes, public
@@ -44,8 +45,7 @@ func endEnrolment(args []string, t terminal) error {
 		return err
 	}
 	if strings.HasPrefix(*key, "pkcs11:") {
-		return hint(misused("--key: an enrolment key in a token cannot sign the end of an enrolment yet"),
-			"sign with an enrolment key that is a file, or have the root exclude the publisher in a new version of the identity")
+		return startCeremony(append([]string{"end-enrolment"}, args...), t)
 	}
 	officer, err := readOfficer(*key, *identity)
 	if err != nil {

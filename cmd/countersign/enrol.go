@@ -40,7 +40,7 @@ A worked example:
 
 The same with a key in a token:
 
-  KEY='pkcs11:token=registry-enrolment?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/countersign/enrolment.pin'
+  KEY='pkcs11:token=registry-enrolment;object=enrolment?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/countersign/enrolment.pin'
   countersign enrol --key "$KEY" --identity identity.json \
     --publisher acme.pub --namespace 'pkg:npm/@acme/*' \
     --out acme-token.enrolment.json

@@ -86,6 +86,7 @@ var advice = map[string]string{
 	"publication-conflict":          "the same content was countersigned under another publication: use its bundle",
 	"caller-not-authorized":         "the service knows callers by the key of --cert: its configuration must grant this one the registry, role and namespace",
 	"enrolment-invalid":             "an enrolment key of the registry's identity that is not ended must sign it, for a key without another role",
+	"not-found":                     "the end of an enrolment is sent in a later call than its certificate",
 	"too-large":                     "a publication has at most 24 KiB: claim less in --attribute-file",
 	"frozen":                        "an operator must act: countersign admin … state says why",
 }

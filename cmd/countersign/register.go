@@ -31,8 +31,8 @@ A worked example:
     --registry registry.example --cert client.crt --key client.key --ca ca.crt \
     acme.enrolment.json
 
-At most 1000 files; they are logged in their order. Sending the same again is
-always safe.
+At most 1000 files; an end goes in a later call than its certificate. Sending
+the same again is always safe.
 
 Exit status: 0 all registered, 1 not all, 2 wrong arguments.
 `
@@ -47,7 +47,7 @@ func register(args []string, t terminal) error {
 	case len(files) == 0 || len(files) > maxLines:
 		return misused("name 1 to %d files, not %d", maxLines, len(files))
 	}
-	service, err := where.open(t)
+	service, err := where.open("register", t)
 	if err != nil {
 		return err
 	}
@@ -138,7 +138,7 @@ func (r *registration) tell(t terminal) error {
 	for i, a := range r.answers {
 		p := parseProblem(a.Problem)
 		switch {
-		case p != nil:
+		case p != nil && !p.Retryable:
 			t.complain("register: "+r.files[i], p.hinted())
 			failure = exitStatus(1)
 		case a.Status == http.StatusCreated:

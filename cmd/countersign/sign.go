@@ -13,8 +13,8 @@ import (
 
 const signUsage = `usage: countersign sign --key NAME.key --registry HOST [--purl PURL]
                         [--attribute-file FILE]
-                        [--ai none|assisted|generated] [--ai-tool NAME=VERSION …]
-                        [--reviewed-by FINGERPRINT …]
+                        [--ai none|assisted|generated]
+                        [--ai-tool NAME=VERSION …] [--reviewed-by FINGERPRINT …]
                         [--out FILE] ARTIFACT
 
 sign makes a publication: the publisher's signed word that this file is this

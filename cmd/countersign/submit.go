@@ -67,7 +67,7 @@ func submit(args []string, t terminal) error {
 	case len(artifacts) > 1 && *publication+*out != "":
 		return misused("--publication and --out are for one artifact, not %d", len(artifacts))
 	}
-	service, err := where.open(t)
+	service, err := where.open("submit", t)
 	if err != nil {
 		return err
 	}

@@ -11,10 +11,11 @@ import (
 )
 
 const verifyUsage = `usage: countersign verify --pins FILE --purl PURL [--bundle FILE] ARTIFACT
-       countersign verify --pins FILE --purl PURL --bundle FILE --digest NAME:HEX …
-                          [--identity FILE] [--enrolment FILE …] [--bridge FILE …]
-                          [--fresh] [--json]
+       countersign verify --pins FILE --purl PURL --bundle FILE
+                          --digest NAME:HEX …
        countersign verify --pins FILE --any-purl …
+                          [--identity FILE] [--enrolment FILE …]
+                          [--bridge FILE …] [--fresh] [--json]
 
 verify decides, with no network, whether the registry that you pinned
 countersigned this file as the package you wanted.
@@ -24,14 +25,14 @@ countersigned this file as the package you wanted.
                take it from the bundle or the file: any package would do then
   --bundle     the proof; ARTIFACT.bundle.json if not given
   --digest     instead of the file, digests from a lockfile: sha256:9f86d0…
-  --identity   the registry's identity.json that you keep yourself; the longer of
-               it and the bundle's counts, and they must agree
+  --identity   the registry's identity.json that you keep yourself; the longer
+               of it and the bundle's counts, and they must agree
   --enrolment  enrolment certificates, where the bundle has none
   --bridge     bridges from old heads of the log to newer ones
   --fresh      also refuse when the identity is past its expiry now
   --json       one JSON object on standard output
-  --any-purl   take the package from the bundle. That tells you what the file is,
-               not that it is what you wanted
+  --any-purl   take the package from the bundle. That tells you what the file
+               is, not that it is what you wanted
 
 A worked example. pins.toml:
 
@@ -40,7 +41,7 @@ A worked example. pins.toml:
   [[pin]]
   namespace = "pkg:npm/@acme/*"
   registry  = "registry.example"
-  identity  = "sha256:…"              # published by the registry, compared by you
+  identity  = "sha256:…"              # as the registry publishes it
 
   countersign verify --pins pins.toml --purl pkg:npm/%40acme/widget@1.2.3 \
     --bundle acme-widget-1.2.3.tgz.bundle.json acme-widget-1.2.3.tgz
@@ -53,8 +54,8 @@ With --json the object is one of
   {"verified":false,"unchecked":…,"mode":…}
 
 where mode is the pin's "enforce" or "report", or the default of the pins file
-for names without a pin. The exit status does not depend on it: what a mode leads
-to is decided by whoever runs verify.
+for names without a pin. The exit status does not depend on it: what a mode
+leads to is decided by whoever runs verify.
 
 Exit status: 0 verified, 1 refused, 2 could not be checked or wrong arguments.
 `
