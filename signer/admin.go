@@ -82,7 +82,7 @@ func decodeReason(data []byte) (string, *Problem) {
 }
 
 // act does something to a registry and answers with its state. The operator is told in full why it did not work.
-func (o *office) act(do func(*Service, *http.Request) error) func(*exchange, *http.Request) *Problem {
+func (o *office) act(do func(*Service, *http.Request) error) handler {
 	return func(x *exchange, r *http.Request) *Problem {
 		s := o.services[r.PathValue("registry")]
 		if s == nil {

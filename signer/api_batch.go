@@ -90,23 +90,29 @@ func (x *exchange) writeLines(lines []batchLine, outcomes []Outcome) {
 			x.unknown++
 			continue
 		}
-		w.Write(x.line(i+1, line.ref, o))
+		x.line(w, i+1, line.ref, o)
 	}
 }
 
-// line is {"ref":…,"line":n,"status":…,"bundle":…} or the same with a problem.
-func (x *exchange) line(n int, ref string, o Outcome) []byte {
-	name, value := `,"bundle":`, o.Bundle
-	if o.Problem != nil {
-		name, value = `,"problem":`, encode(x.own(o.Problem))
-	}
-	out := append(make([]byte, 0, len(value)+len(ref)+64), '{')
+// line writes {"ref":…,"line":n,"status":…,"bundle":…} or the same with a problem.
+func (x *exchange) line(w *bufio.Writer, n int, ref string, o Outcome) {
+	out := append(w.AvailableBuffer(), '{')
 	if ref != "" {
 		out = append(out, `"ref":`...)
 		out, _ = jsontext.AppendQuote(out, ref) // decoded strictly: it is valid UTF-8
 		out = append(out, ',')
 	}
-	out = strconv.AppendInt(append(out, `"line":`...), int64(n), 10)
-	out = strconv.AppendInt(append(out, `,"status":`...), int64(o.status()), 10)
-	return append(append(append(out, name...), value...), "}\n"...)
+	w.Write(strconv.AppendInt(append(out, `"line":`...), int64(n), 10))
+	x.result(w, o)
+}
+
+// result writes the members that end a line.
+func (x *exchange) result(w *bufio.Writer, o Outcome) {
+	name, value := `,"bundle":`, o.Bundle
+	if o.Problem != nil {
+		name, value = `,"problem":`, encode(x.own(o.Problem))
+	}
+	w.Write(append(strconv.AppendInt(append(w.AvailableBuffer(), `,"status":`...), int64(o.status()), 10), name...))
+	w.Write(value)
+	w.WriteString("}\n")
 }

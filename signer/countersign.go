@@ -134,7 +134,7 @@ func (s *Service) read(caller *Caller, st *state, sub Submission) (work, *Proble
 	if !p.Envelope.SignedBy(publisher.key) {
 		return nil, newProblem(PublicationSignatureInvalid, fmt.Sprintf("the signature does not verify with %s", p.Publisher()))
 	}
-	return &countersigning{publication: p, publisher: publisher, maxAge: s.MaxAge}, nil
+	return &countersigning{publication: p, maxAge: s.MaxAge}, nil
 }
 
 func (s *Service) readStatement(caller *Caller, sub Submission) (work, *Problem) {

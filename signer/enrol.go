@@ -102,8 +102,8 @@ func (s *Service) Enrol(ctx context.Context, caller *Caller, envelopes []*proven
 	}
 	for i, it := range items {
 		out[i].Created, out[i].Problem, out[i].Unknown = it.created, it.problem, it.unknown
-		if it.problem == nil && !it.unknown {
-			if err := s.wait(ctx, it.ref.Index); err != nil && it.ref.Origin == s.log.Origin() {
+		if it.problem == nil && !it.unknown && it.ref.Origin == s.log.Origin() {
+			if err := s.wait(ctx, it.ref.Index); err != nil {
 				out[i].Problem = loggedOnly(err)
 			}
 		}

@@ -30,7 +30,7 @@ type exchange struct {
 	status  int      // 0 until the header is written
 	problem *Problem // what went wrong, of several the worst
 	items   int      // in a request that has many
-	unknown int      // of them without an answer
+	unknown int      // requests or items of which nobody knows what became
 }
 
 func (e *edge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -79,10 +79,8 @@ func (e *edge) log(x *exchange, r *http.Request, took time.Duration, crash any) 
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("detail", x.problem.Detail), slog.Any("cause", x.problem.cause))
 	}
-	if x.status >= 500 {
-		level = slog.LevelError
-	}
 	if crash != nil {
+		level = slog.LevelError
 		attrs = append(attrs, slog.String("panic", fmt.Sprint(crash)), slog.String("stack", string(debug.Stack())))
 	}
 	e.logger.LogAttrs(r.Context(), level, e.listener+" request", attrs...)
@@ -133,6 +131,7 @@ func (x *exchange) own(p *Problem) *Problem {
 
 // indeterminate answers that nobody knows what became of the request: 500 without a problem document.
 func (x *exchange) indeterminate() {
+	x.unknown = max(x.unknown, 1)
 	x.Header().Del("Content-Type")
 	x.WriteHeader(http.StatusInternalServerError)
 }

@@ -1,9 +1,9 @@
 package signer
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"io"
 	"mime"
 	"net"
 	"net/http"
@@ -36,14 +36,15 @@ func (x *exchange) body(r *http.Request, mediaType string, limit int64) ([]byte,
 	if r.ContentLength > limit {
 		return nil, tooLarge(limit)
 	}
-	data, err := io.ReadAll(http.MaxBytesReader(x.ResponseWriter, r.Body, limit))
-	if err != nil {
+	var data bytes.Buffer
+	data.Grow(int(max(r.ContentLength, 0)) + bytes.MinRead)
+	if _, err := data.ReadFrom(http.MaxBytesReader(x.ResponseWriter, r.Body, limit)); err != nil {
 		return nil, unread(err, limit)
 	}
-	if len(data) == 0 {
+	if data.Len() == 0 {
 		return nil, newProblem(Malformed, "the body is empty")
 	}
-	return data, nil
+	return data.Bytes(), nil
 }
 
 func tooLarge(limit int64) *Problem {

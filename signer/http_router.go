@@ -13,8 +13,11 @@ import (
 // http.Request.PathValue, and nothing outside this file knows which router found them.
 type route struct {
 	method, path string
-	serve        func(*exchange, *http.Request) *Problem
+	serve        handler
 }
+
+// handler answers a request, or says why not.
+type handler func(*exchange, *http.Request) *Problem
 
 // newRouter makes the handler of a listener's routes. It is served with an *exchange as its http.ResponseWriter.
 func newRouter(routes []route) http.Handler {
@@ -22,7 +25,7 @@ func newRouter(routes []route) http.Handler {
 	byPath := make(map[string]*resource)
 	for _, r := range routes {
 		if byPath[r.path] == nil {
-			byPath[r.path] = &resource{path: r.path, methods: make(map[string]func(*exchange, *http.Request) *Problem)}
+			byPath[r.path] = &resource{path: r.path, methods: make(map[string]handler)}
 			router.Handle(strings.Replace(r.path, "{tile}", "{tile:.+}", 1), byPath[r.path])
 		}
 		byPath[r.path].add(r)
@@ -36,7 +39,7 @@ func newRouter(routes []route) http.Handler {
 // resource is what is at one path.
 type resource struct {
 	path    string
-	methods map[string]func(*exchange, *http.Request) *Problem
+	methods map[string]handler
 	allow   []string
 }
 

@@ -2,13 +2,11 @@ package signer
 
 import (
 	"bufio"
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/http"
-	"strconv"
 
 	"countersign.dev/provenance"
 	"countersign.dev/strict"
@@ -138,24 +136,15 @@ func (p *publicSite) batch(x *exchange, r *http.Request) *Problem {
 	w := bufio.NewWriterSize(x, 64<<10)
 	defer w.Flush()
 	for _, key := range keys {
-		if _, err := w.Write(x.bundleLine(r.Context(), s, key)); err != nil || r.Context().Err() != nil {
+		data, problem := s.Bundle(r.Context(), key)
+		w.WriteString(`{"coordinate":"`)
+		w.Write(append(hex.AppendEncode(w.AvailableBuffer(), key[:]), '"'))
+		x.result(w, Outcome{Bundle: data, Problem: problem})
+		if r.Context().Err() != nil {
 			break
 		}
 	}
 	return nil
-}
-
-// bundleLine is {"coordinate":…,"status":…,"bundle":…} or the same with a problem.
-func (x *exchange) bundleLine(ctx context.Context, s *Service, key [32]byte) []byte {
-	value, problem := s.Bundle(ctx, key)
-	name, status := `,"bundle":`, http.StatusOK
-	if problem != nil {
-		name, status, value = `,"problem":`, problem.Status, encode(x.own(problem))
-	}
-	out := append(make([]byte, 0, len(value)+128), `{"coordinate":"`...)
-	out = append(hex.AppendEncode(out, key[:]), `","status":`...)
-	out = append(strconv.AppendInt(out, int64(status), 10), name...)
-	return append(append(out, value...), "}\n"...)
 }
 
 func decodeCoordinates(data []byte) ([][32]byte, *Problem) {

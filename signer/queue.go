@@ -72,17 +72,17 @@ func (q *queue) signal() {
 }
 
 // take waits until something is queued and takes up to max items, one of each caller in turn, backfill only for what room
-// live work leaves. It returns errQueueClosed once the queue is closed.
+// live work leaves. It returns errQueueClosed once the queue is closed and empty.
 func (q *queue) take(ctx context.Context, max int) ([]*item, error) {
 	for {
 		q.mu.Lock()
 		items, closed := q.pick(max), q.closed
 		q.mu.Unlock()
-		if closed {
-			return items, errQueueClosed
-		}
-		if len(items) > 0 {
+		switch {
+		case len(items) > 0:
 			return items, nil
+		case closed:
+			return nil, errQueueClosed
 		}
 		select {
 		case <-q.ready:
@@ -115,7 +115,7 @@ func (q *queue) pick(max int) []*item {
 	return out
 }
 
-// close refuses new work; what is queued is still taken, with errQueueClosed.
+// close refuses new work; what is queued is still taken.
 func (q *queue) close() {
 	q.mu.Lock()
 	defer q.mu.Unlock()

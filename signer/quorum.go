@@ -180,9 +180,13 @@ func (q *quorum) shortfall(head agent.Head) string {
 
 var errNoAgent = errors.New("no agent of this name")
 
-// drain takes an agent out of the rule for maintenance. It is not asked again until it is returned.
+// drain takes an agent out of the rule for maintenance. It is not asked again until it is returned. One that diverged
+// stays in: it may be the last that knows a released head, and the others could then sign another history.
 func (q *quorum) drain(name string) error {
 	return q.with(name, func(m *member) error {
+		if m.phase == diverged {
+			return fmt.Errorf("agent %s diverged (%s): it is replaced by a ceremony, not drained", name, m.failure)
+		}
 		m.phase, m.known, m.signedHead = drained, false, agent.Head{}
 		q.log.Warn("agent drained", "agent", m.Name)
 		return nil

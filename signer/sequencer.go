@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 )
 
 // Run is the sequencer: it takes whatever queued up while the last head was being signed, appends it in one transaction,
-// has the new head signed, and answers. One checkpoint is in flight at a time; there are no timers. It returns nil after
-// ctx ended and every waiter has its answer, or an error after which the process must not go on.
+// has the new head signed, and answers. One checkpoint is in flight at a time; there are no timers. Once ctx ended it takes
+// no new work, and returns nil when every waiter has its answer; or an error after which the process must not go on.
 func (s *Service) Run(ctx context.Context) error {
 	var agents sync.WaitGroup
 	asking, stop := context.WithCancel(context.WithoutCancel(ctx))
@@ -22,9 +23,12 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stop()
 	s.quorum.start(asking, &agents)
 	defer s.close()
-	s.warnOfExpiry()
+	defer context.AfterFunc(ctx, s.shut)()
 	for {
-		s.settleTail(ctx)
+		settled, err := s.settleTail(ctx)
+		if err != nil || !settled {
+			return err
+		}
 		items, err := s.queue.take(ctx, s.MaxBatch)
 		if err != nil {
 			return nil
@@ -35,10 +39,15 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 }
 
-// close refuses new work and what is still queued.
-func (s *Service) close() {
+// shut takes no new work.
+func (s *Service) shut() {
 	s.closing.Store(true)
 	s.queue.close()
+}
+
+// close refuses new work and what is still queued.
+func (s *Service) close() {
+	s.shut()
 	s.refuseQueue(unavailable("the service is shutting down"))
 	s.announce()
 }
@@ -46,67 +55,65 @@ func (s *Service) close() {
 // round logs a batch and answers it. A signature that does not come in time leaves an unsigned tail, which settleTail
 // sees to.
 func (s *Service) round(items []*item) error {
-	s.warnOfExpiry()
 	logged, err := s.append(items)
-	if err != nil || len(logged) == 0 {
+	if err != nil {
+		giveUp(logged)
 		return err
+	}
+	if len(logged) == 0 {
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), s.SignTimeout)
 	defer cancel()
-	err = s.sign(ctx)
-	var fork *forkError
-	if errors.As(err, &fork) {
-		answer(logged, loggedOnly(err))
-		return s.Freeze(fork.Error())
-	}
-	if err != nil {
-		s.stall(err)
-		answer(logged, loggedOnly(err))
+	late := s.sign(ctx)
+	if late == nil {
+		answer(logged, nil)
 		return nil
 	}
-	answer(logged, nil)
-	return nil
+	err = s.unsigned(late)
+	answer(logged, loggedOnly(late))
+	return err
 }
 
-// expiryNotice is how long before the identity's expiry the operator is told, once a day.
-const expiryNotice = 30 * 24 * time.Hour
-
-// warnOfExpiry is called by Run alone.
-func (s *Service) warnOfExpiry() {
-	now, _ := s.clock.read()
-	left := s.state.Load().identity().Expires.Sub(now)
-	if left < expiryNotice && now.Sub(s.warned) > 24*time.Hour {
-		s.warned = now
-		s.Logger.Warn("the identity expires soon: its root must sign a new version, or countersigning stops",
-			"registry", s.Registry, "expires", provenance.At(s.state.Load().identity().Expires).String())
-	}
-}
-
-// settleTail signs what is logged and not signed, after a start or a failure, before anything new is logged. It returns
-// when the tail is signed or ctx ends; meanwhile new work is refused.
-func (s *Service) settleTail(ctx context.Context) {
-	for s.log.Size() > s.log.Checkpoint().Size && ctx.Err() == nil {
+// settleTail signs what is logged and not signed, after a start or a failure, before anything new is logged. Meanwhile
+// new work is refused. It gives up only if ctx ends.
+func (s *Service) settleTail(ctx context.Context) (settled bool, err error) {
+	for s.log.Size() > s.log.Checkpoint().Size {
 		if s.stalled.Load() == nil {
 			s.stall(errUnsigned)
 		}
-		s.refuseQueue(s.stalled.Load().problem())
-		limited, cancel := context.WithTimeout(ctx, s.SignTimeout)
-		err := s.sign(limited)
-		cancel()
-		if err == nil {
-			break
+		if ctx.Err() != nil {
+			return false, nil
 		}
-		s.stall(err)
-		if errors.Is(err, errTooFew) { // only an operator changes that: do not spin
-			select {
-			case <-time.After(time.Second):
-			case <-ctx.Done():
-			}
+		s.refuseQueue(s.stalled.Load().problem())
+		if err := s.signTail(ctx); err != nil {
+			return false, err
 		}
 	}
-	if ctx.Err() == nil && s.stalled.Swap(nil) != nil {
+	if s.stalled.Swap(nil) != nil {
 		s.Logger.Info("signing again", "registry", s.Registry, "size", s.log.Size())
 	}
+	return true, nil
+}
+
+// signTail tries once, and does not return sooner than it makes sense to try again.
+func (s *Service) signTail(ctx context.Context) error {
+	limited, cancel := context.WithTimeout(ctx, s.SignTimeout)
+	defer cancel()
+	late := s.sign(limited)
+	if late == nil {
+		return nil
+	}
+	if err := s.unsigned(late); err != nil {
+		return err
+	}
+	if limited.Err() == nil { // not for want of time: too few agents, or a fork
+		select {
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+		}
+	}
+	return nil
 }
 
 var errUnsigned = errors.New("entries from before the start are being signed")
@@ -137,12 +144,31 @@ func (e *forkError) Error() string {
 	return "the ledger holds another history than what was signed, signing must not go on: " + e.err.Error()
 }
 
+// ledgerError: the ledger cannot be read, or does not take what is written.
+type ledgerError struct{ err error }
+
+func (e *ledgerError) Error() string { return e.err.Error() }
+
+// unsigned sees to a head that was not signed and stored. It returns an error if the process must not go on.
+func (s *Service) unsigned(late error) error {
+	s.stall(late)
+	var fork *forkError
+	var broken *ledgerError
+	switch {
+	case errors.As(late, &broken):
+		return fmt.Errorf("registry %s: %w", s.Registry, late)
+	case errors.As(late, &fork) && s.frozen.Load() == nil:
+		return s.Freeze(fork.Error())
+	}
+	return nil
+}
+
 // sign has the log's head signed, and stores and releases it (invariants 1 and 2).
 func (s *Service) sign(ctx context.Context) error {
 	size := s.log.Size()
 	root, err := s.log.Root(size)
 	if err != nil {
-		return err
+		return &ledgerError{err}
 	}
 	head := agent.Head{Size: size, Root: root}
 	signatures, err := s.quorum.sign(ctx, head)
@@ -155,7 +181,7 @@ func (s *Service) sign(ctx context.Context) error {
 	case errors.Is(err, ledger.ErrFork):
 		return &forkError{err}
 	case err != nil:
-		return err
+		return &ledgerError{err}
 	}
 	s.quorum.release(head, note)
 	s.mu.Lock()
@@ -174,7 +200,7 @@ func (s *Service) announce() {
 }
 
 // append logs the items that are still wanted and still admissible, and returns those with an entry to wait for. The
-// others have their answer. An error says that nobody knows what is durable.
+// others have their answer. An error says that nobody knows what of the returned is durable.
 func (s *Service) append(items []*item) ([]*item, error) {
 	for {
 		st := s.state.Load()
@@ -193,22 +219,21 @@ func (s *Service) append(items []*item) ([]*item, error) {
 			return s.logged(st, leaders, first)
 		case errors.Is(err, ledger.ErrEpoch):
 			if err := s.refold(); err != nil {
-				giveUp(leaders)
-				return nil, err
+				return flatten(leaders), err
 			}
 		case errors.As(err, &conflict):
 			for _, c := range conflict.Conflicts {
 				leaders[c.Entry].seen = -1 // look again
 			}
 		default:
-			giveUp(leaders)
-			return nil, fmt.Errorf("registry %s: %w", s.Registry, err)
+			return flatten(leaders), fmt.Errorf("registry %s: %w", s.Registry, err)
 		}
 		items = flatten(leaders)
 	}
 }
 
-// plan drops items whose callers have gone, brings the others up to date, and puts those with one key behind the first.
+// plan drops items whose callers have gone, decides the others again if the state has changed or others have appended,
+// and puts those with one key behind the first.
 func (s *Service) plan(st *state, items []*item) []*item {
 	var leaders []*item
 	byKey := make(map[[32]byte]*item, len(items))
@@ -218,7 +243,8 @@ func (s *Service) plan(st *state, items []*item) []*item {
 			it.refuse(unavailable("the caller went away; nothing was logged"))
 			continue
 		}
-		if it.seen < 0 && !s.look(st, it) || it.epoch != st.epoch && !it.prepare(st) {
+		changed := it.epoch != st.epoch
+		if (changed || it.seen < 0) && !s.look(st, it) || changed && !it.prepare(st) {
 			continue
 		}
 		if leader := byKey[it.key()]; leader != nil {
@@ -248,6 +274,10 @@ func (it *item) prepare(st *state) bool {
 func (s *Service) logged(st *state, leaders []*item, first uint64) ([]*item, error) {
 	var waiting, again []*item
 	next := st
+	fail := func(i int, err error) ([]*item, error) {
+		rest := slices.Concat(leaders[i].follower, flatten(leaders[i+1:]), again)
+		return append(waiting, rest...), fmt.Errorf("registry %s: own entry %d: %w", s.Registry, first+uint64(i), err)
+	}
 	for i, it := range leaders {
 		it.ref, it.created = ledger.Ref{Origin: s.log.Origin(), Index: first + uint64(i)}, true
 		waiting = append(waiting, it)
@@ -256,14 +286,14 @@ func (s *Service) logged(st *state, leaders []*item, first uint64) ([]*item, err
 		}
 		entry, err := provenance.ParseEntry(it.draft.Data)
 		if err != nil {
-			return nil, fmt.Errorf("registry %s: own entry %d: %w", s.Registry, it.ref.Index, err)
+			return fail(i, err)
 		}
 		if it.draft.State {
 			if next == st {
 				next = st.clone()
 			}
 			if err := next.apply(entry); err != nil {
-				return nil, fmt.Errorf("registry %s: own entry %d: %w", s.Registry, it.ref.Index, err)
+				return fail(i, err)
 			}
 		}
 		for _, f := range it.follower {
@@ -323,8 +353,8 @@ func loggedOnly(err error) *Problem {
 }
 
 // giveUp answers items of which nobody knows whether they are durable.
-func giveUp(leaders []*item) {
-	for _, it := range flatten(leaders) {
+func giveUp(items []*item) {
+	for _, it := range items {
 		it.unknown = true
 		close(it.done)
 	}
@@ -342,9 +372,9 @@ func (s *Service) refuseQueue(problem *Problem) {
 	cancel()
 	for {
 		items, err := s.queue.take(ctx, s.MaxBatch)
-		refuseAll(items, problem)
-		if len(items) == 0 && err != nil {
+		if err != nil {
 			return
 		}
+		refuseAll(items, problem)
 	}
 }

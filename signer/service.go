@@ -172,19 +172,20 @@ func (s *Service) now() (time.Time, *Problem) {
 	return t, nil
 }
 
-// Freeze refuses all new work until Thaw, also across restarts.
+// Freeze refuses all new work until Thaw, also across restarts. After an error it holds as long as the process.
 func (s *Service) Freeze(reason string) error {
-	if s.FreezeFile != "" {
-		if err := writeFile(s.FreezeFile, reason+"\n"); err != nil {
-			return err
-		}
-	}
 	s.frozen.Store(&reason)
 	s.Logger.Warn("frozen", "registry", s.Registry, "reason", reason)
+	if s.FreezeFile == "" {
+		return nil
+	}
+	if err := writeFile(s.FreezeFile, reason+"\n"); err != nil {
+		return fmt.Errorf("frozen until the next start only: %w", err)
+	}
 	return nil
 }
 
-// Thaw ends a freeze and accepts the clock as it is. A fork is not thawed: it takes a ceremony.
+// Thaw ends a freeze and accepts the clock as it is. After a fork the next head freezes it again: that takes a ceremony.
 func (s *Service) Thaw() error {
 	if s.FreezeFile != "" {
 		if err := os.Remove(s.FreezeFile); err != nil && !errors.Is(err, os.ErrNotExist) {
@@ -205,7 +206,7 @@ func (s *Service) readFreeze() error {
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
 	}
-	reason := strings.TrimSpace(string(text))
+	reason := cmp.Or(strings.TrimSpace(string(text)), s.FreezeFile+" exists")
 	s.frozen.Store(&reason)
 	return err
 }

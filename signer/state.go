@@ -87,8 +87,11 @@ func (s *state) applyIdentity(id *provenance.Identity) (err error) {
 
 func (s *state) applyEnrolment(e *provenance.Enrolment) {
 	added := &enrolment{Enrolment: e, digest: e.Digest(), json: e.Envelope.JSON(), enrolled: s.identity().Enrols(e.Envelope)}
-	if before := s.enrolments[added.digest]; before != nil {
-		added.ended = before.ended // another signature over the same payload
+	if before := s.enrolments[added.digest]; before != nil { // another signature over the same payload
+		if before.enrolled && !added.enrolled {
+			return
+		}
+		added.ended = before.ended
 	}
 	s.put(added)
 }
@@ -112,9 +115,13 @@ func (s *state) put(e *enrolment) {
 // identity is the version that holds.
 func (s *state) identity() *provenance.Identity { return s.chain.Last() }
 
-// choose finds the certificate under which p may publish c at t: the longest matching namespace, then the latest issued,
-// then the smallest digest. Nil if there is none.
-func (s *state) choose(p *publisher, c provenance.Coordinate, t time.Time) *enrolment {
+// choose finds the certificate under which the publisher with a fingerprint may publish c at t: the longest matching
+// namespace, then the latest issued, then the smallest digest. Nil if there is none.
+func (s *state) choose(fingerprint string, c provenance.Coordinate, t time.Time) *enrolment {
+	p := s.publishers[fingerprint]
+	if p == nil {
+		return nil
+	}
 	var best *enrolment
 	var bestNamespace provenance.Namespace
 	for _, e := range p.enrolments {

@@ -3,6 +3,7 @@ package signer
 import (
 	"crypto/sha256"
 	"fmt"
+	"math"
 	"time"
 
 	"countersign.dev/ledger"
@@ -18,7 +19,6 @@ type Observed struct {
 // countersigning is the work of countersigning a publication whose signature verified.
 type countersigning struct {
 	publication *provenance.Publication
-	publisher   *publisher
 	maxAge      time.Duration
 	enrolment   *enrolment // that the entry was made under
 }
@@ -54,7 +54,7 @@ func (w *countersigning) settle(s *state, list []found) (int, *Problem) {
 
 func (w *countersigning) entry(s *state, at time.Time) (ledger.Entry, *Problem) {
 	c := w.publication.Coordinate
-	w.enrolment = s.choose(w.publisher, c, at)
+	w.enrolment = s.choose(w.publication.Publisher(), c, at)
 	switch age := at.Sub(w.publication.SignedAt); {
 	case w.enrolment == nil:
 		return ledger.Entry{}, newProblem(PublisherNotEnrolled, fmt.Sprintf("publisher %s has no enrolment that covers %s now",
@@ -64,7 +64,7 @@ func (w *countersigning) entry(s *state, at time.Time) (ledger.Entry, *Problem) 
 	case age < -clockSkew:
 		return ledger.Entry{}, newProblem(PublicationTooOld, fmt.Sprintf("signed %s in the future: check the publisher's clock", (-age).Round(time.Second)))
 	}
-	if problem := speaksFor(s.identity(), c, at); problem != nil {
+	if problem := speaksFor(s.identity(), w.publication.Publisher(), c, at); problem != nil {
 		return ledger.Entry{}, problem
 	}
 	data, err := (&provenance.Countersignature{Claim: claim(s, c, at), Publication: w.publication, Enrolment: w.enrolment.digest}).Statement()
@@ -94,7 +94,7 @@ func (w *stating) settle(s *state, list []found) (int, *Problem) {
 
 func (w *stating) entry(s *state, at time.Time) (ledger.Entry, *Problem) {
 	c := w.statement.Coordinate
-	if problem := speaksFor(s.identity(), c, at); problem != nil {
+	if problem := speaksFor(s.identity(), "", c, at); problem != nil {
 		return ledger.Entry{}, problem
 	}
 	statement := w.statement
@@ -129,13 +129,21 @@ func counts(s *state, f found, publisher string) bool {
 	return s.reaches(f.Ref) && s.identity().Excludes(f.Origin, f.Index, publisher) == ""
 }
 
-// speaksFor refuses what the identity does not let the registry state at t.
-func speaksFor(id *provenance.Identity, c provenance.Coordinate, t time.Time) *Problem {
+// speaksFor refuses what the identity does not let the registry state at t, on the word of a publisher or, without one,
+// on its own. What it excludes for ever is refused because it would never count: every retry would log another entry.
+func speaksFor(id *provenance.Identity, publisher string, c provenance.Coordinate, t time.Time) *Problem {
 	if _, ok := provenance.Longest(id.Namespaces, c); !ok {
 		return newProblem(NamespaceNotBound, fmt.Sprintf("the identity of %s has no namespace for %s", id.Registry, c))
 	}
 	if !t.Before(id.Expires) {
 		return newProblem(Frozen, fmt.Sprintf("the registry's identity expired at %s: its root must sign a new version", provenance.At(id.Expires)))
+	}
+	origin := id.Open().Origin
+	if reason := id.Excludes(origin, math.MaxUint64, ""); reason != "" {
+		return newProblem(Frozen, fmt.Sprintf("the registry's identity excludes all that log %s will hold (%s): its root must open another", origin, reason))
+	}
+	if reason := id.Excludes(origin, math.MaxUint64, publisher); reason != "" {
+		return newProblem(PublisherNotEnrolled, fmt.Sprintf("the registry's identity excludes publisher %s: %s", publisher, reason))
 	}
 	return nil
 }

@@ -33,6 +33,7 @@ type world struct {
 	officer   ed25519.PrivateKey // the enrolment key
 	publisher ed25519.PrivateKey
 	identity  *provenance.Identity
+	enrolment *provenance.Enrolment // the publisher's
 	db        *ledger.DB
 	guards    []*guardAgent
 	caller    *signer.Caller
@@ -87,7 +88,7 @@ func newWorld(t testing.TB, m, n int, adjust func(*signer.Config)) *world {
 		w.stop()
 		must(t, w.db.Close())
 	})
-	w.enrol(w.publisher, "pkg:npm/@acme/*", "pkg:pypi/acme-*")
+	w.enrolment = w.enrol(w.publisher, "pkg:npm/@acme/*", "pkg:pypi/acme-*")
 	return w
 }
 

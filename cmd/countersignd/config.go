@@ -129,8 +129,8 @@ func (r *registryConfig) check(ledger string) error {
 	if r.FreezeFile == "" {
 		r.FreezeFile = filepath.Join(filepath.Dir(ledger), r.Name+".frozen")
 	}
-	if r.QueueShare < 0 || r.MaxBatch < 0 {
-		return errors.New("queue_share and max_batch cannot be negative")
+	if r.QueueShare != 0 && r.QueueShare < 1000 {
+		return errors.New("queue_share must be at least 1000: one batch call has as many lines")
 	}
 	if len(r.Agent) == 0 {
 		return errors.New("no [[registry.agent]]: nobody could sign")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -26,8 +27,15 @@ type listener struct {
 	server *http.Server
 }
 
+// gcPercent lets the heap grow to five times what is live before it is collected. Little is live here, some tens of
+// megabytes, and nearly all that a request allocates dies with it: collecting less often saves a tenth of the processor time.
+const gcPercent = 400
+
 // serve runs until a signal, or until nobody knows what is durable any more.
 func (c *config) serve(ctx context.Context, log *slog.Logger) error {
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	db, err := ledger.Open(c.Ledger)
 	if err != nil {
 		return err
