@@ -11,9 +11,27 @@ if [ -e "$demo" ] && [ ! -e "$demo/.made-by-make-demo" ]; then
 	echo "demo: $demo is not ours: move it away" >&2
 	exit 1
 fi
+case $demo$build in
+*[[:space:]]*) echo "demo: the path of the checkout has a blank, which this script does not take" >&2; exit 1 ;;
+esac
+exec 9>"$demo.lock"
+flock -n 9 || {
+	echo "demo: another demo is running here" >&2
+	exit 1
+}
+alive() { # alive PID DIR: it runs, and is one of ours
+	[ -e "/proc/$1/cmdline" ] && tr '\0' ' ' 2>/dev/null <"/proc/$1/cmdline" | grep -qF "$2"
+}
 stop() { # stop DIR: ends what a run in DIR started and did not end
 	for f in "$1"/*.pid; do
-		if [ -e "$f" ] && pid=$(cat "$f") && [ -e "/proc/$pid/cmdline" ] && tr '\0' ' ' <"/proc/$pid/cmdline" 2>/dev/null | grep -qF "$1"; then kill "$pid" 2>/dev/null || true; fi
+		[ -e "$f" ] || continue
+		pid=$(cat "$f")
+		i=0
+		while alive "$pid" "$1" && [ $i -lt 250 ]; do
+			[ $i -gt 0 ] || kill "$pid" 2>/dev/null || true
+			i=$((i + 1))
+			sleep 0.1
+		done
 		rm -f "$f"
 	done
 }
@@ -21,6 +39,10 @@ stop() { # stop DIR: ends what a run in DIR started and did not end
 rm -rf "$demo"
 mkdir -p "$demo/run"
 demo=$(cd "$demo" && pwd)
+[ ${#demo} -le 80 ] || {
+	echo "demo: $demo is too long for the paths of unix sockets: move the checkout" >&2
+	exit 1
+}
 touch "$demo/.made-by-make-demo"
 run=$demo/run
 root=$(cd "$(dirname "$0")/.." && pwd)
@@ -40,7 +62,7 @@ trap 'exit 1' INT TERM
 start() { # start NAME COMMAND...: in the background, its output in a log
 	name=$1
 	shift
-	"$@" >"$run/$name.log" 2>&1 &
+	"$@" >"$run/$name.log" 2>&1 9>&- &
 	echo $! >"$run/$name.pid"
 }
 ready() { # ready WHAT COMMAND...: wait until a command succeeds
@@ -116,7 +138,8 @@ certificate = "$run/server.crt"
 key         = "$run/server.key"
 
 [public]
-listen = "127.0.0.1:$((port + 1))"
+listen     = "127.0.0.1:$((port + 1))"
+registries = ["$registry"]
 
 [admin]
 socket    = "$run/admin.sock"

@@ -98,6 +98,7 @@ func (a *api) authenticated(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		x := w.(*exchange)
 		if problem := a.identify(x, r); problem != nil {
+			x.Header().Set("Connection", "close") // strangers do not keep connections open
 			x.refuse(problem)
 			return
 		}

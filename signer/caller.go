@@ -70,3 +70,15 @@ func (g *Grant) covers(about provenance.Coordinate) bool {
 	_, ok := provenance.Longest(g.Namespaces, about)
 	return ok
 }
+
+// mayEnrol refuses certificates, and ends of certificates, for namespaces that the caller was not granted.
+func (c *Caller) mayEnrol(registry string, namespaces []provenance.Namespace) *Problem {
+	for _, ns := range namespaces {
+		if !slices.ContainsFunc(c.Grants, func(g Grant) bool {
+			return g.Registry == registry && slices.Contains(g.Roles, Enrol) && (len(g.Namespaces) == 0 || within(ns, g.Namespaces))
+		}) {
+			return newProblem(CallerNotAuthorized, fmt.Sprintf("%s has no grant to enrol publishers for %s at %s", c.Name, ns, registry))
+		}
+	}
+	return nil
+}

@@ -269,12 +269,23 @@ func parallel(n int, fn func(int)) {
 		return
 	}
 	var group sync.WaitGroup
+	panics := make(chan any, workers)
 	for w := range workers {
 		group.Go(func() {
+			defer func() {
+				if p := recover(); p != nil {
+					panics <- p
+				}
+			}()
 			for i := w; i < n; i += workers {
 				fn(i)
 			}
 		})
 	}
 	group.Wait()
+	select {
+	case p := <-panics:
+		panic(p) // in the caller's goroutine, where it ends one request and not the daemon
+	default:
+	}
 }

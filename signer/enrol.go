@@ -89,6 +89,9 @@ func (s *Service) Enrol(ctx context.Context, caller *Caller, envelopes []*proven
 	st := s.state.Load()
 	for i, e := range envelopes {
 		w, about, problem := s.readEnrolment(e)
+		if problem == nil {
+			problem = caller.mayEnrol(s.Registry, s.covered(st, w))
+		}
 		out[i].Enrolment = about
 		items[i] = newItem(ctx, w)
 		if problem != nil {
@@ -125,4 +128,17 @@ func (s *Service) readEnrolment(e *provenance.Envelope) (w work, about string, p
 		return nil, about, newProblem(WrongRegistry, fmt.Sprintf("it is for registry %s, this is %s", registry, s.Registry))
 	}
 	return w, about, nil
+}
+
+// covered lists the namespaces of the certificate that the work is about; none for the end of one that is not logged.
+func (s *Service) covered(st *state, w work) []provenance.Namespace {
+	switch w := w.(type) {
+	case *enrolling:
+		return w.certificate.Namespaces
+	case *ending:
+		if e := st.enrolments[w.end.Enrolment]; e != nil {
+			return e.Namespaces
+		}
+	}
+	return nil
 }

@@ -53,6 +53,9 @@ func (s *Service) choose(list []found) (found, *Problem) {
 	return chosen, nil
 }
 
+// maxBundles bounds an answer about a release with many files, in bytes.
+const maxBundles = 16 << 20
+
 // Bundles gives the bundles for an expected purl: one, or for a PyPI release without file_name those of all its files.
 // digest, "sha256:…" or another digest name of a subject, keeps only matching ones; it may be empty.
 func (s *Service) Bundles(ctx context.Context, purl, digest string) ([][]byte, *Problem) {
@@ -70,7 +73,7 @@ func (s *Service) Bundles(ctx context.Context, purl, digest string) ([][]byte, *
 			return nil, unreadable(err)
 		}
 	}
-	bundles := [][]byte{}
+	bundles, size := [][]byte{}, 0
 	for _, key := range keys {
 		list, err := s.under(key)
 		if err != nil {
@@ -89,6 +92,9 @@ func (s *Service) Bundles(ctx context.Context, purl, digest string) ([][]byte, *
 		bundle, problem := s.bundle(ctx, chosen.Ref)
 		if problem != nil {
 			return nil, problem
+		}
+		if size += len(bundle); size > maxBundles {
+			return nil, newProblem(TooLarge, fmt.Sprintf("the bundles of all files of %s are more than %d MiB: ask for one file", c, maxBundles>>20))
 		}
 		bundles = append(bundles, bundle)
 	}

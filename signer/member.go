@@ -122,6 +122,9 @@ func (m *member) place(mark agent.Head) error {
 	q := m.quorum
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if m.phase == drained {
+		return nil // the answer came after the drain
+	}
 	if reason := m.offTree(mark); reason != "" {
 		m.phase, m.known, m.failure = diverged, false, reason
 		q.log.Error("agent diverged and is not asked again: replace it by a ceremony, or restore the ledger it knows",
@@ -146,9 +149,13 @@ func (m *member) offTree(mark agent.Head) string {
 	return ""
 }
 
-// rejoin counts a returning agent again once it knows what was released last; quorum.mu is held.
+// counts reports whether the agent is one of the n of the holding rule; quorum.mu is held.
+func (m *member) counts() bool { return m.phase != drained && m.phase != returning }
+
+// rejoin counts a returning agent again once it knows what was released last, and what may be released at this moment;
+// quorum.mu is held.
 func (m *member) rejoin() {
-	if m.phase == returning && m.known && m.watermark.Size >= m.quorum.released.Size {
+	if m.phase == returning && m.known && m.watermark.Size >= max(m.quorum.released.Size, m.quorum.target.Size) {
 		m.phase = active
 		m.quorum.log.Info("agent returned", "agent", m.Name, "size", m.watermark.Size)
 	}

@@ -109,8 +109,10 @@ func (q *quorum) collect(head agent.Head) ([]provenance.KeySignature, error) {
 	holders := 0
 	var signatures []provenance.KeySignature
 	for _, m := range q.members {
-		holds := m.signedHead == head || m.known && m.watermark == head
-		if holds && m.phase != returning {
+		if !m.counts() {
+			continue
+		}
+		if m.signedHead == head || m.known && m.watermark == head {
 			holders++
 		}
 		if m.signedHead == head && len(signatures) < q.m {
@@ -123,18 +125,19 @@ func (q *quorum) collect(head agent.Head) ([]provenance.KeySignature, error) {
 	return signatures, nil
 }
 
-// rule gives w for the agents that count, and how many of them are neither diverged nor stopped; q.mu is held.
+// rule gives w for the agents that count, and how many of them are left to meet it: neither diverged nor stopped. A key
+// of the log without an agent here counts and is not left. q.mu is held.
 func (q *quorum) rule() (w, left int) {
-	n, lost := q.n, 0
+	n := q.n
 	for _, m := range q.members {
-		switch m.phase {
-		case drained, returning:
+		switch {
+		case !m.counts():
 			n--
-		case diverged, stopped:
-			lost++
+		case m.phase != diverged && m.phase != stopped:
+			left++
 		}
 	}
-	return holding(q.m, n), n - lost
+	return holding(q.m, n), left
 }
 
 // viable reports whether the holding rule can be met without an operator.

@@ -22,6 +22,7 @@ func (s *Service) Run(ctx context.Context) error {
 	defer agents.Wait()
 	defer stop()
 	s.quorum.start(asking, &agents)
+	agents.Go(func() { s.warnOfExpiry(asking) })
 	defer s.close()
 	defer context.AfterFunc(ctx, s.shut)()
 	for {
@@ -35,6 +36,23 @@ func (s *Service) Run(ctx context.Context) error {
 		}
 		if err := s.round(items); err != nil {
 			return err
+		}
+	}
+}
+
+// expiryNotice is how long before the identity's expiry the operator is told, once a day.
+const expiryNotice = 30 * 24 * time.Hour
+
+// warnOfExpiry runs until ctx ends.
+func (s *Service) warnOfExpiry(ctx context.Context) {
+	for ctx.Err() == nil {
+		if expires := s.state.Load().identity().Expires; time.Until(expires) < expiryNotice {
+			s.Logger.Warn("the identity expires soon: its root must sign a new version, or countersigning stops",
+				"registry", s.Registry, "expires", provenance.At(expires).String())
+		}
+		select {
+		case <-time.After(24 * time.Hour):
+		case <-ctx.Done():
 		}
 	}
 }
@@ -204,7 +222,7 @@ func (s *Service) announce() {
 func (s *Service) append(items []*item) ([]*item, error) {
 	for {
 		st := s.state.Load()
-		leaders := s.plan(st, items)
+		leaders, later := s.plan(st, items)
 		if len(leaders) == 0 {
 			return nil, nil
 		}
@@ -216,31 +234,36 @@ func (s *Service) append(items []*item) ([]*item, error) {
 		var conflict *ledger.ConflictError
 		switch {
 		case err == nil:
-			return s.logged(st, leaders, first)
+			return s.logged(st, leaders, later, first)
 		case errors.Is(err, ledger.ErrEpoch):
 			if err := s.refold(); err != nil {
-				return flatten(leaders), err
+				return append(flatten(leaders), later...), err
 			}
 		case errors.As(err, &conflict):
 			for _, c := range conflict.Conflicts {
 				leaders[c.Entry].seen = -1 // look again
 			}
 		default:
-			return flatten(leaders), fmt.Errorf("registry %s: %w", s.Registry, err)
+			return append(flatten(leaders), later...), fmt.Errorf("registry %s: %w", s.Registry, err)
 		}
-		items = flatten(leaders)
+		items = append(flatten(leaders), later...)
 	}
 }
 
 // plan drops items whose callers have gone, decides the others again if the state has changed or others have appended,
-// and puts those with one key behind the first.
-func (s *Service) plan(st *state, items []*item) []*item {
-	var leaders []*item
+// and puts those with one key behind the first. What comes after a state entry is for later: it is decided by the state
+// that the entry makes.
+func (s *Service) plan(st *state, items []*item) (leaders, later []*item) {
+	changes := false
 	byKey := make(map[[32]byte]*item, len(items))
 	for _, it := range items {
 		it.follower = nil
 		if it.ctx.Err() != nil {
 			it.refuse(unavailable("the caller went away; nothing was logged"))
+			continue
+		}
+		if why := s.frozen.Load(); why != nil {
+			it.refuse(newProblem(Frozen, *why))
 			continue
 		}
 		changed := it.epoch != st.epoch
@@ -251,11 +274,16 @@ func (s *Service) plan(st *state, items []*item) []*item {
 			leader.follower = append(leader.follower, it)
 			continue
 		}
+		if changes && !it.draft.State {
+			later = append(later, it)
+			continue
+		}
+		changes = changes || it.draft.State
 		it.draft.Keys[0].Ordinal = it.seen
 		byKey[it.key()] = it
 		leaders = append(leaders, it)
 	}
-	return leaders
+	return leaders, later
 }
 
 // prepare makes the item's entry under a state, or answers it.
@@ -270,12 +298,12 @@ func (it *item) prepare(st *state) bool {
 }
 
 // logged gives the appended items their places, and settles their followers as if they had come after: some
-// get the same entry, some are refused, some are appended in their turn.
-func (s *Service) logged(st *state, leaders []*item, first uint64) ([]*item, error) {
+// get the same entry, some are refused, some are appended in their turn, and then what was left for later.
+func (s *Service) logged(st *state, leaders, later []*item, first uint64) ([]*item, error) {
 	var waiting, again []*item
 	next := st
 	fail := func(i int, err error) ([]*item, error) {
-		rest := slices.Concat(leaders[i].follower, flatten(leaders[i+1:]), again)
+		rest := slices.Concat(leaders[i].follower, flatten(leaders[i+1:]), again, later)
 		return append(waiting, rest...), fmt.Errorf("registry %s: own entry %d: %w", s.Registry, first+uint64(i), err)
 	}
 	for i, it := range leaders {
@@ -312,7 +340,7 @@ func (s *Service) logged(st *state, leaders []*item, first uint64) ([]*item, err
 	s.mu.Lock()
 	s.counts.Entries += uint64(len(leaders))
 	s.mu.Unlock()
-	if len(again) == 0 {
+	if again = append(again, later...); len(again) == 0 {
 		return waiting, nil
 	}
 	more, err := s.append(again)

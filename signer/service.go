@@ -48,7 +48,8 @@ type Service struct {
 	stalled atomic.Pointer[stall]  // nil while heads are signed in time
 	frozen  atomic.Pointer[string] // why an operator, or the service itself, froze it
 	closing atomic.Bool
-	warned  time.Time // of the identity's expiry; Run's alone
+
+	freezing sync.Mutex // frozen and the freeze file change together
 
 	mu     sync.Mutex
 	signed chan struct{} // closed when a checkpoint is stored; then there is another
@@ -69,6 +70,9 @@ func New(c Config) (*Service, error) {
 	c.MaxBatch = cmp.Or(c.MaxBatch, 4096)
 	c.SignTimeout = cmp.Or(c.SignTimeout, 10*time.Second)
 	c.AgentTimeout = cmp.Or(c.AgentTimeout, 10*time.Second)
+	if c.MaxBatch > ledger.MaxBatch {
+		return nil, fmt.Errorf("registry %s: at most %d entries can be appended at once, the maximum for a batch is %d", c.Registry, ledger.MaxBatch, c.MaxBatch)
+	}
 	s := &Service{Config: c, queue: newQueue(c.QueueShare), clock: newClock(c.Now), signed: make(chan struct{})}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", c.Registry, err)
@@ -108,8 +112,9 @@ func (s *Service) open() error {
 		delete(active, a.Key)
 		names[a.Name] = true
 	}
-	if len(s.Agents) < open.Threshold {
-		return fmt.Errorf("%d agents for log %s, its heads need %d signatures", len(s.Agents), open.Origin, open.Threshold)
+	if w := holding(open.Threshold, len(open.Active())); len(s.Agents) < w {
+		return fmt.Errorf("%d agents for log %s with %d keys and threshold %d: nothing could be released with fewer than %d",
+			len(s.Agents), open.Origin, len(open.Active()), open.Threshold, w)
 	}
 	s.quorum = newQuorum(s.Config, s.log, open.Origin, open.Threshold, len(open.Active()))
 	cp := s.log.Checkpoint()
@@ -174,6 +179,8 @@ func (s *Service) now() (time.Time, *Problem) {
 
 // Freeze refuses all new work until Thaw, also across restarts. After an error it holds as long as the process.
 func (s *Service) Freeze(reason string) error {
+	s.freezing.Lock()
+	defer s.freezing.Unlock()
 	s.frozen.Store(&reason)
 	s.Logger.Warn("frozen", "registry", s.Registry, "reason", reason)
 	if s.FreezeFile == "" {
@@ -187,6 +194,8 @@ func (s *Service) Freeze(reason string) error {
 
 // Thaw ends a freeze and accepts the clock as it is. After a fork the next head freezes it again: that takes a ceremony.
 func (s *Service) Thaw() error {
+	s.freezing.Lock()
+	defer s.freezing.Unlock()
 	if s.FreezeFile != "" {
 		if err := os.Remove(s.FreezeFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err

@@ -225,6 +225,7 @@ certificate = %q
 key = %q
 [public]
 listen = %q
+registries = [%q]
 [admin]
 socket = %q
 allow_uids = [%d]
@@ -234,7 +235,7 @@ keys = ["sha256:%x"]
 [[caller.grant]]
 registry = %q
 roles = ["publish", "enrol", "backfill"]
-%s`, a.path("ledger"), signing, a.path("server.crt"), a.path("server.key"), public, a.path("admin.sock"), os.Getuid(), sum, registry, a.read("out/registry.toml")))
+%s`, a.path("ledger"), signing, a.path("server.crt"), a.path("server.key"), public, registry, a.path("admin.sock"), os.Getuid(), sum, registry, a.read("out/registry.toml")))
 }
 
 func freeAddress(t testing.TB) string {

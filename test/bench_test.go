@@ -171,7 +171,7 @@ func BenchmarkIdle(b *testing.B) {
 	b.ReportMetric(float64(hardware.Microseconds()), "hardware-us")
 	b.ReportMetric(float64(sync.Microseconds()), "fsync-us")
 	b.ReportMetric(float64(median(idle))/float64(bare), "p50/bare")
-	b.ReportMetric(float64((median(idle)-bare).Microseconds()), "p50-over-bare-us")
+	b.ReportMetric(float64((median(idle) - bare).Microseconds()), "p50-over-bare-us")
 	b.ReportMetric(0, "ns/op")
 }
 

@@ -102,6 +102,9 @@ func (b *batch) read(_ int, r io.Reader) error {
 	for lines.Scan() {
 		var a batchAnswer
 		if err := json.Unmarshal(lines.Bytes(), &a); err != nil {
+			if lines.Err() != nil {
+				break // the last line, and it broke off
+			}
 			return suspect(err)
 		}
 		err := b.settle(a)

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/user"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -25,9 +26,10 @@ type config struct {
 		Key         string `toml:"key"`
 	} `toml:"signing"`
 	Public *struct {
-		Listen      string `toml:"listen"`
-		Certificate string `toml:"certificate"`
-		Key         string `toml:"key"`
+		Listen      string   `toml:"listen"`
+		Registries  []string `toml:"registries"`
+		Certificate string   `toml:"certificate"`
+		Key         string   `toml:"key"`
 	} `toml:"public"`
 	Admin struct {
 		Socket     string   `toml:"socket"`
@@ -119,6 +121,16 @@ func (c *config) check() error {
 		names[r.Name] = true
 		if err := r.check(c.Ledger); err != nil {
 			return fmt.Errorf("registry %s: %w", r.Name, err)
+		}
+	}
+	if c.Public != nil {
+		if len(c.Public.Registries) == 0 {
+			return errors.New("public: registries: name those whose log everybody may read")
+		}
+		for _, name := range c.Public.Registries {
+			if !names[name] {
+				return fmt.Errorf("public: registries: %q is no [[registry]] here", name)
+			}
 		}
 	}
 	_, err := c.callers()
@@ -220,6 +232,9 @@ func certificate(certFile, keyFile string) (tls.Certificate, error) {
 	return tls.LoadX509KeyPair(certFile, keyFile)
 }
 
+// overflowUID stands for all users that a user namespace does not map.
+const overflowUID = 65534
+
 // adminUIDs are who may use the admin socket.
 func (c *config) adminUIDs() ([]int, error) {
 	uids := c.Admin.AllowUIDs
@@ -233,6 +248,9 @@ func (c *config) adminUIDs() ([]int, error) {
 			return nil, fmt.Errorf("admin: user %s has uid %q", name, u.Uid)
 		}
 		uids = append(uids, uid)
+	}
+	if slices.Contains(uids, overflowUID) {
+		return nil, fmt.Errorf("admin: uid %d is not a user: the kernel reports it for every uid it cannot map", overflowUID)
 	}
 	if len(uids) == 0 {
 		return nil, errors.New("admin: nobody may use the socket: name users in allow_users")

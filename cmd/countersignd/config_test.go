@@ -33,6 +33,7 @@ certificate = "/etc/tls.crt"
 key = "/etc/tls.key"
 [public]
 listen = "127.0.0.1:0"
+registries = ["registry.example"]
 [admin]
 socket = "/run/admin.sock"
 allow_users = ["root"]
@@ -93,6 +94,8 @@ func TestLoadRefuses(t *testing.T) {
 		"ledger: give":            {`"/var/lib/countersign/ledger"`, `"ledger"`},
 		"signing: listen":         {`key = "/etc/tls.key"`, ""},
 		"public: listen":          {"[public]\n", "[public]\ncertificate = \"/x\"\n"},
+		"whose log everybody":     {"registries = [\"registry.example\"]\n", ""},
+		"\"x\" is no [[reg":       {"registries = [\"registry.example\"]", "registries = [\"x\"]"},
 		"admin: socket":           {`"/run/admin.sock"`, `"admin.sock"`},
 		"no [[registry]]":         {registry, ""},
 		"no [[caller]]":           {caller, ""},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -10,7 +11,9 @@ import (
 	"net/http"
 	"os"
 	"runtime/debug"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"countersign.dev/agent"
@@ -49,6 +52,10 @@ func (c *config) serve(ctx context.Context, log *slog.Logger) error {
 		return errors.Join(err, db.Close())
 	}
 	err = operate(ctx, services, listeners, log)
+	if errors.Is(err, errUnfinished) {
+		log.Warn("requests were cut off")
+		return nil // their handlers may still read the ledger: it is left as a crash would leave it
+	}
 	return errors.Join(err, db.Close())
 }
 
@@ -122,7 +129,8 @@ func (c *config) listen(services []*signer.Service, log *slog.Logger) (all []lis
 }
 
 func (c *config) listenPublic(services []*signer.Service, log *slog.Logger, add func(net.Listener, error, http.Handler, *tls.Config) error) error {
-	handler, err := signer.NewPublicHandler(services, log)
+	public := slices.DeleteFunc(slices.Clone(services), func(s *signer.Service) bool { return !slices.Contains(c.Public.Registries, s.Registry) })
+	handler, err := signer.NewPublicHandler(public, log)
 	if err != nil {
 		return err
 	}
@@ -170,13 +178,33 @@ func operate(ctx context.Context, services []*signer.Service, listeners []listen
 	case err = <-failed:
 	}
 	cancel()
-	limited, stop := context.WithTimeout(context.WithoutCancel(ctx), grace)
-	defer stop()
-	for _, l := range listeners {
-		err = errors.Join(err, l.server.Shutdown(limited))
-	}
+	shutdown := shutDown(context.WithoutCancel(ctx), listeners)
 	running.Wait()
-	return err
+	return cmp.Or(err, shutdown)
+}
+
+// errUnfinished: requests were still under way when the grace was over.
+var errUnfinished = errors.New("requests did not end in time")
+
+// shutDown ends all listeners at once, and cuts off what is under way after the grace.
+func shutDown(ctx context.Context, listeners []listener) error {
+	limited, stop := context.WithTimeout(ctx, grace)
+	defer stop()
+	var ending sync.WaitGroup
+	var unfinished atomic.Bool
+	for _, l := range listeners {
+		ending.Go(func() {
+			if l.server.Shutdown(limited) != nil {
+				unfinished.Store(true)
+				l.server.Close()
+			}
+		})
+	}
+	ending.Wait()
+	if unfinished.Load() {
+		return errUnfinished
+	}
+	return nil
 }
 
 func (l listener) serve() error {

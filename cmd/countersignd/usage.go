@@ -20,7 +20,8 @@ A worked example, /etc/countersign/countersignd.toml:
   key         = "${CREDENTIALS_DIRECTORY}/tls.key"
 
   [public]                                      # leave out to publish nothing: a log names its packages
-  listen = "10.0.0.5:8080"
+  listen     = "10.0.0.5:8080"
+  registries = ["registry.example"]             # whose log everybody may read
 
   [admin]
   socket      = "/run/countersign/admin.sock"
