@@ -48,7 +48,10 @@ func (l *Log) Append(ctx context.Context, epoch uint64, entries []Entry) (first 
 	if now := l.scope.epoch.Load(); now != epoch {
 		return 0, fmt.Errorf("append to %s: admitted in epoch %d, it is %d: %w", l.origin, epoch, now, ErrEpoch)
 	}
-	tx := l.db.begin(b.bytes + 2*len(entries)*(tlog.HashSize+64))
+	tx, err := l.db.begin(b.bytes + 2*len(entries)*(tlog.HashSize+64))
+	if err != nil {
+		return 0, fmt.Errorf("append to %s: %w", l.origin, err)
+	}
 	defer tx.close()
 	first = l.Size()
 	return first, l.append(tx, b)

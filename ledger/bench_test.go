@@ -11,10 +11,12 @@ import (
 	"os"
 	"runtime"
 	"strconv"
+	"sync"
 	"testing"
 	"time"
 
 	"countersign.dev/ledger"
+	"golang.org/x/mod/sumdb/tlog"
 	"golang.org/x/sys/unix"
 )
 
@@ -59,12 +61,7 @@ func (w *workload) fill(b *testing.B, n int) *ledger.Log {
 	if err != nil {
 		b.Fatal(err)
 	}
-	b.Cleanup(func() {
-		if os.Getenv("LEDGER_METRICS") != "" {
-			fmt.Println(db.MetricsForTest())
-		}
-		db.Close()
-	})
+	b.Cleanup(func() { db.Close() })
 	log, err := db.CreateLog("r.example", "r.example/countersign/1", ledger.Entry{Data: []byte("identity"), State: true})
 	if err != nil {
 		b.Fatal(err)
@@ -131,44 +128,87 @@ func prefill() int {
 	return 200_000
 }
 
-// BenchmarkAppend counts entries: ns/op is per entry, fsync included; cpu-us/op is what
-// an entry costs all cores, verifications/op the same in Ed25519 verifications.
+// BenchmarkAppend counts entries: ns/op is per entry, fsync included; cpu-us/op is what an entry costs all cores, verifications/op
+// the same in Ed25519 verifications.
 func BenchmarkAppend(b *testing.B) {
-	for _, ledgerSize := range []int{0, prefill()} {
-		for _, batch := range []int{1, 100, 500, 1000} {
-			for _, proofs := range []bool{false, true} {
-				b.Run(fmt.Sprintf("prefilled=%d/batch=%d/proofs=%t", ledgerSize, batch, proofs), func(b *testing.B) {
-					benchmarkAppend(b, ledgerSize, batch, proofs)
-				})
-			}
+	w := newWorkload()
+	old := sync.OnceValue(func() *ledger.Log { return w.fill(b, prefill()) })
+	for _, size := range []int{0, prefill()} {
+		for _, s := range []shape{{1, true}, {100, true}, {500, false}, {500, true}, {1000, true}} {
+			b.Run(fmt.Sprintf("prefilled=%d/batch=%d/proofs=%t", size, s.batch, s.proofs), func(b *testing.B) {
+				log := old
+				if size == 0 {
+					log = func() *ledger.Log { return w.fill(b, 0) }
+				}
+				benchmarkAppend(b, w, log(), s)
+			})
 		}
 	}
 }
 
-func benchmarkAppend(b *testing.B, prefilled, batch int, proofs bool) {
-	w := newWorkload()
-	log := w.fill(b, prefilled)
+// A shape is how a benchmark appends: so many entries at once, and then a proof for each or not.
+type shape struct {
+	batch  int
+	proofs bool
+}
+
+func benchmarkAppend(b *testing.B, w *workload, log *ledger.Log, s shape) {
 	runtime.GC()
 	b.ResetTimer()
 	m := newMeter(bytes.Clone(w.data[0]))
-	for i := 0; i < b.N; i += batch {
-		entries := w.batch(min(batch, b.N-i))
+	for i := 0; i < b.N; i += s.batch {
+		entries := w.batch(min(s.batch, b.N-i))
 		first, err := log.Append(context.Background(), 1, entries)
 		if err != nil {
 			b.Fatal(err)
 		}
-		size := log.Size()
 		for j := range entries {
-			if !proofs {
+			if !s.proofs {
 				break
 			}
-			if _, err := log.InclusionProof(first+uint64(j), size); err != nil {
+			if _, err := log.InclusionProof(first+uint64(j), first+uint64(len(entries))); err != nil {
 				b.Fatal(err)
 			}
 		}
-		if i/batch%(20_000/batch) == 0 {
+		if i/s.batch%(20_000/s.batch) == 0 {
 			m.verify()
 		}
 	}
 	m.report(b)
+}
+
+// BenchmarkRead reads from a ledger that is not new.
+func BenchmarkRead(b *testing.B) {
+	w := newWorkload()
+	log := w.fill(b, prefill())
+	size := log.Size()
+	root, err := log.Root(size)
+	if err == nil {
+		err = log.StoreCheckpoint(context.Background(), ledger.Checkpoint{Size: size, Root: root, Note: []byte("note")})
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for _, r := range []struct {
+		name string
+		read func() error
+	}{
+		{"proof of a new entry", func() error { return second(log.InclusionProof(size-1-random.Uint64N(1000), size)) }},
+		{"proof of any entry", func() error { return second(log.InclusionProof(random.Uint64N(size), size)) }},
+		{"consistency proof", func() error { return second(log.ConsistencyProof(size-1000, size)) }},
+		{"entry", func() error { return second(log.Entry(random.Uint64N(size))) }},
+		{"look up an absent key", func() error { return second(log.Lookup(w.batch(1)[0].Keys[0].Hash)) }},
+		{"tile of level 0", func() error { return second(log.Tile(tlog.Tile{H: 8, N: random.Int64N(int64(size / 256)), W: 256})) }},
+		{"tile of level 1", func() error { return second(log.Tile(tlog.Tile{H: 8, L: 1, N: 0, W: 256})) }},
+		{"entry bundle", func() error { return second(log.EntryBundle(random.Int64N(int64(size/256)), 256)) }},
+	} {
+		b.Run(r.name, func(b *testing.B) {
+			for range b.N {
+				if err := r.read(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
 }

@@ -180,9 +180,9 @@ func (a *audit) eachKeyRow(ctx context.Context, fn func(hash [32]byte, ordinal u
 		if err != nil {
 			return a.log.corrupt("%v", err)
 		}
-		p, err := parsePlace(keys.rows.Value())
+		p, err := keys.place()
 		if err != nil {
-			return a.log.corrupt("%v", err)
+			return err
 		}
 		if err := ctx.Err(); err != nil {
 			return err

@@ -39,7 +39,10 @@ func (l *Log) StoreCheckpoint(ctx context.Context, c Checkpoint) error {
 		return fmt.Errorf("checkpoint of %s at size %d: %w", l.origin, c.Size, err)
 	}
 	c.Note = bytes.Clone(c.Note)
-	tx := l.db.begin(0)
+	tx, err := l.db.begin(0)
+	if err != nil {
+		return fmt.Errorf("store checkpoint of %s: %w", l.origin, err)
+	}
 	defer tx.close()
 	tx.set(appendRow(nil, checkpointRows, l.number), c.marshal())
 	if err := tx.commit(); err != nil {

@@ -20,6 +20,7 @@ type DB struct {
 	store  store
 	chunks chunkCache
 	failed atomic.Pointer[error] // why nothing may be written any more
+	closed atomic.Bool
 
 	mu     sync.RWMutex // held while a log is created
 	logs   []*Log       // by number
@@ -60,14 +61,11 @@ func create(fs vfs.FS, dir string) (*DB, error) {
 	if len(files) > 0 {
 		return nil, fmt.Errorf("create ledger: %s is not empty; choose another directory", dir)
 	}
-	if err := fs.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("create ledger: %v", err)
-	}
 	db := newDB(dir)
 	opts := options(fs, db.fail)
 	opts.ErrorIfExists = true
-	if db.store, err = openStore(dir, opts); err != nil {
-		return nil, err
+	if db.store.DB, err = pebble.Open(dir, opts); err != nil {
+		return nil, fmt.Errorf("create ledger: %v", err)
 	}
 	if err := db.store.Set([]byte{formatRow}, []byte(format), pebble.Sync); err != nil {
 		return nil, errors.Join(fmt.Errorf("create ledger %s: %v", dir, err), db.Close())
@@ -98,8 +96,11 @@ func newDB(dir string) *DB {
 	return &DB{dir: dir, byName: make(map[string]*Log), scopes: make(map[string]*scope)}
 }
 
-// Close releases the directory. Everything appended is durable already.
+// Close releases the directory. Everything appended is durable already. Only the first call does anything.
 func (db *DB) Close() error {
+	if !db.closed.CompareAndSwap(false, true) {
+		return nil
+	}
 	if err := db.store.Close(); err != nil {
 		return fmt.Errorf("close ledger %s: %v", db.dir, err)
 	}
@@ -110,14 +111,6 @@ func (db *DB) Close() error {
 func (db *DB) fail(err error) {
 	err = fmt.Errorf("ledger %s stopped writing: %w; see to the disk and open it again", db.dir, err)
 	db.failed.CompareAndSwap(nil, &err)
-}
-
-// writable returns the error that fail was told.
-func (db *DB) writable() error {
-	if err := db.failed.Load(); err != nil {
-		return *err
-	}
-	return nil
 }
 
 // Origins lists the logs, sorted.
@@ -155,7 +148,10 @@ func (db *DB) CreateLog(scopeName, origin string, first Entry) (*Log, error) {
 	l := db.newLog(scopeName, origin)
 	l.scope.mu.Lock()
 	defer l.scope.mu.Unlock()
-	tx := db.begin(0)
+	tx, err := db.begin(0)
+	if err != nil {
+		return nil, fmt.Errorf("create log: %w", err)
+	}
 	defer tx.close()
 	tx.set(originRow{origin, l.number, l.scope.number, scopeName}.marshal())
 	if err := l.append(tx, b); err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 )
 
-const maxOrdinal = math.MaxUint32
+const maxOrdinal = math.MaxInt32
 
 // A Ref says where an entry is.
 type Ref struct {
@@ -62,10 +62,21 @@ func (k *keyRowReader) at(hash *[32]byte, ordinal uint32) (p place, found bool, 
 	if !k.rows.SeekPrefixGE(k.key) {
 		return place{}, false, readError(k.rows.Error())
 	}
-	if p, err = parsePlace(k.rows.Value()); err != nil {
-		return place{}, false, corrupt("key %x: %v", *hash, err)
+	p, err = k.place()
+	return p, err == nil, err
+}
+
+// place is what the current row says.
+func (k *keyRowReader) place() (place, error) {
+	value, err := k.rows.ValueAndErr()
+	if err != nil {
+		return place{}, readError(err)
 	}
-	return p, true, nil
+	p, err := parsePlace(value)
+	if err != nil {
+		return place{}, corrupt("key row %x: %v", k.rows.Key(), err)
+	}
+	return p, nil
 }
 
 func (k *keyRowReader) close() {
@@ -83,13 +94,16 @@ type batchKey struct {
 // order gives the keys of a batch their ordinals and returns them sorted by hash: rows are read and written several times faster in
 // their order. It returns a *ConflictError if the ordinals are not those asked for. s.mu is held.
 func (s *scope) order(r pebble.Reader, entries []Entry) ([]*batchKey, error) {
-	var keys []*batchKey
+	keys := make([]batchKey, 0, len(entries))
 	for i := range entries {
 		for j, k := range entries[i].Keys {
-			keys = append(keys, &batchKey{Key: k, entry: i, key: j})
+			keys = append(keys, batchKey{Key: k, entry: i, key: j})
 		}
 	}
-	sorted := slices.Clone(keys)
+	sorted := make([]*batchKey, len(keys))
+	for i := range keys {
+		sorted[i] = &keys[i]
+	}
 	slices.SortStableFunc(sorted, func(a, b *batchKey) int { return bytes.Compare(a.Hash[:], b.Hash[:]) })
 	taken, err := s.count(r, sorted)
 	if err != nil {
@@ -128,19 +142,21 @@ func (s *scope) count(r pebble.Reader, sorted []*batchKey) (taken []uint32, err 
 }
 
 // assign numbers the keys of one entry after those taken, and counts them as taken; or returns its conflicts.
-func assign(keys []*batchKey, taken []uint32) (conflicts []Conflict) {
-	for _, k := range keys {
+func assign(keys []batchKey, taken []uint32) (conflicts []Conflict) {
+	for i := range keys {
+		k := &keys[i]
 		k.ordinal = taken[k.hash]
 		if k.Ordinal != Next && uint32(k.Ordinal) != k.ordinal {
 			conflicts = append(conflicts, Conflict{k.entry, k.key, k.Hash, int(k.ordinal)})
 		}
 	}
-	if len(conflicts) == 0 {
-		for _, k := range keys {
-			taken[k.hash]++
-		}
+	if len(conflicts) > 0 {
+		return conflicts
 	}
-	return conflicts
+	for i := range keys {
+		taken[keys[i].hash]++
+	}
+	return nil
 }
 
 // count returns how many entries are under a hash.

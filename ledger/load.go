@@ -48,7 +48,11 @@ func (db *DB) originRows() ([]originRow, error) {
 	defer it.Close()
 	var rows []originRow
 	for ok := it.First(); ok; ok = it.Next() {
-		row, err := parseOriginRow(it.Key(), it.Value())
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, readError(err)
+		}
+		row, err := parseOriginRow(it.Key(), value)
 		if err != nil {
 			return nil, corrupt("%v", err)
 		}
@@ -92,7 +96,7 @@ func (l *Log) load() error {
 	return nil
 }
 
-// storedHead reads size and checkpoint. No entry, state mark or hash may be stored beyond that size.
+// storedHead reads size and checkpoint, with nothing beyond them.
 func (l *Log) storedHead(r pebble.Reader) (s sizeRow, c Checkpoint, err error) {
 	value, err := get(r, appendRow(nil, sizeRows, l.number))
 	if err != nil {
@@ -112,13 +116,17 @@ func (l *Log) storedHead(r pebble.Reader) (s sizeRow, c Checkpoint, err error) {
 	if c.Size > s.size {
 		return s, c, l.corrupt("the stored checkpoint is of size %d, but the log has %d entries", c.Size, s.size)
 	}
-	chunks := (hashCount(s.size) + chunkLen - 1) / chunkLen
-	for kind, end := range map[byte]uint64{entryRows: s.size, stateRows: s.size, hashRows: chunks} {
-		if err := l.compareEnd(r, kind, end); err != nil {
-			return s, c, err
+	return s, c, l.compareEnds(r, s.size)
+}
+
+// compareEnds sees that no rows are beyond the size.
+func (l *Log) compareEnds(r pebble.Reader, size uint64) error {
+	for _, kind := range []byte{entryRows, stateRows} {
+		if err := l.compareEnd(r, kind, size); err != nil {
+			return err
 		}
 	}
-	return s, c, nil
+	return l.compareEnd(r, hashRows, (hashCount(size)+chunkLen-1)/chunkLen)
 }
 
 // compareEnd sees that a kind of row ends before a number.
@@ -253,14 +261,17 @@ func (s *hashStream) next() ([]byte, error) {
 func (s *hashStream) advance() error {
 	found := s.position()
 	s.position = s.chunks.Next
+	n := s.at / chunkLen
 	if err := s.chunks.Error(); err != nil {
 		return readError(err)
 	}
-	n := s.at / chunkLen
 	if !found || indexOf(s.chunks.Key()) != n {
 		return s.log.corrupt("hash chunk %d is missing", n)
 	}
-	value := s.chunks.Value()
+	value, err := s.chunks.ValueAndErr()
+	if err != nil {
+		return readError(err)
+	}
 	if want := min(s.end-n*chunkLen, chunkLen) * tlog.HashSize; uint64(len(value)) != want {
 		return s.log.corrupt("hash chunk %d is %d bytes long, not %d", n, len(value), want)
 	}

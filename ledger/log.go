@@ -84,7 +84,11 @@ func (l *Log) scan(ctx context.Context, r pebble.Reader, from, to uint64, fn fun
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := fn(index, rows.Value()); err != nil {
+		data, err := rows.ValueAndErr()
+		if err != nil {
+			return readError(err)
+		}
+		if err := fn(index, data); err != nil {
 			return err
 		}
 		index++

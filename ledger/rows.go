@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"golang.org/x/mod/sumdb/tlog"
 )
@@ -18,9 +19,6 @@ import (
 //	's' log                 size, number of state entries
 //	't' log index           nothing; marks a state entry
 //	'v'                     the format of this database
-//
-// Entries are only ever added at the end and keys come in random order: they are kept in tables of their own (see spans), so that
-// sorting keys never rewrites entries.
 const (
 	entryRows      = 'e'
 	hashRows       = 'h'
@@ -46,8 +44,11 @@ func appendIndexed(key []byte, kind byte, log uint32, n uint64) []byte {
 	return binary.BigEndian.AppendUint64(appendRow(key, kind, log), n)
 }
 
-// indexOf is the number in a key made by appendIndexed.
+// indexOf is the number in a key made by appendIndexed. One that was not has a number beyond all.
 func indexOf(key []byte) uint64 {
+	if len(key) != 5+8 {
+		return math.MaxUint64
+	}
 	return binary.BigEndian.Uint64(key[5:])
 }
 

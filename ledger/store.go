@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	iofs "io/fs"
-	"os"
-	"strconv"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -13,7 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
-// A store is the Pebble database with the lock on its directory.
+// A store is the Pebble database, with the lock on its directory if that is not its own.
 type store struct {
 	*pebble.DB
 	lock *pebble.Lock
@@ -40,10 +38,14 @@ func openStore(dir string, opts *pebble.Options) (store, error) {
 }
 
 func (s store) Close() error {
-	return errors.Join(s.DB.Close(), s.lock.Close())
+	err := s.DB.Close()
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
 }
 
-// get returns a copy of a row's value, nil if there is none.
+// get returns a copy of a row's value, nil if there is no row.
 func get(r pebble.Reader, key []byte) ([]byte, error) {
 	value, closer, err := r.Get(key)
 	if errors.Is(err, pebble.ErrNotFound) {
@@ -51,11 +53,14 @@ func get(r pebble.Reader, key []byte) ([]byte, error) {
 	} else if err != nil {
 		return nil, readError(err)
 	}
-	defer closer.Close()
-	return append([]byte{}, value...), nil
+	value = append([]byte{}, value...)
+	if err := closer.Close(); err != nil { // a value in a blob file that does not read is only told here
+		return nil, readError(err)
+	}
+	return value, nil
 }
 
-// readError tells rotten disk blocks from other errors.
+// readError tells rotten files from other errors.
 func readError(err error) error {
 	switch {
 	case err == nil:
@@ -67,83 +72,68 @@ func readError(err error) error {
 	}
 }
 
-// options suit a daemon: about 100 MiB of memory whatever the ledger's size. fail is told of errors that no call returns.
+// options suit a daemon: 128 MiB, memtables included, whatever the ledger's size. fail is told of errors that no call returns.
+//
+// Key rows come in random order, so merging them is what the database's own work consists of. Entries and hashes are kept out of it:
+// values of that size go to blob files, are written once and stay. L0 may be deep, because nearly all key lookups there end at a
+// Bloom filter.
 func options(fs vfs.FS, fail func(error)) *pebble.Options {
 	opts := &pebble.Options{
-		FS:                 fs,
-		FormatMajorVersion: pebble.FormatNewest,
-		CacheSize:          64 << 20,
-		MemTableSize:       16 << 20,
-		MaxOpenFiles:       500,
-		Logger:             silent{},
+		FS:                         fs,
+		FormatMajorVersion:         pebble.FormatNewest,
+		CacheSize:                  128 << 20,
+		MemTableSize:               32 << 20,
+		L0CompactionThreshold:      8,
+		L0StopWritesThreshold:      24,
+		CompactionConcurrencyRange: func() (int, int) { return 1, 2 },
+		MaxOpenFiles:               500,
+		Logger:                     logger{fail},
 		EventListener: &pebble.EventListener{
 			BackgroundError: fail,
 			DataCorruption:  func(info pebble.DataCorruptionInfo) { fail(info.Details) },
 		},
 	}
+	opts.TargetFileSizes[0] = 8 << 20
 	opts.Levels[0].FilterPolicy = bloom.FilterPolicy(10)
-	opts.Experimental.SpanPolicyFunc = spans
-	if os.Getenv("VS") != "" {
-		opts.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
-			return pebble.ValueSeparationPolicy{Enabled: true, MinimumSize: 512, MaxBlobReferenceDepth: 1000, RewriteMinimumAge: time.Hour, TargetGarbageRatio: 1}
+	opts.Experimental.ValueSeparationPolicy = func() pebble.ValueSeparationPolicy {
+		return pebble.ValueSeparationPolicy{
+			Enabled:               true,
+			MinimumSize:           512,
+			MaxBlobReferenceDepth: 1000, // rows are read one by one: where their values are does not matter
+			RewriteMinimumAge:     time.Hour,
+			TargetGarbageRatio:    1, // nothing is deleted: garbage is but some half full hash chunks
 		}
-	}
-	if n, _ := strconv.Atoi(os.Getenv("MT")); n > 0 {
-		opts.MemTableSize = uint64(n) << 20
-	}
-	if os.Getenv("NC") != "" {
-		opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionNone })
-	}
-	if os.Getenv("FC") != "" {
-		opts.ApplyCompressionSettings(func() pebble.DBCompressionSettings { return pebble.DBCompressionFastest })
-	}
-	if n, _ := strconv.Atoi(os.Getenv("CS")); n > 0 {
-		opts.CacheSize = int64(n) << 20
-	}
-	if n, _ := strconv.Atoi(os.Getenv("CC")); n > 0 {
-		opts.CompactionConcurrencyRange = func() (int, int) { return 1, n }
-	}
-	if n, _ := strconv.Atoi(os.Getenv("L0")); n > 0 {
-		opts.L0CompactionThreshold = n
-		opts.L0StopWritesThreshold = 4 * n
-	}
-	if n, _ := strconv.Atoi(os.Getenv("LB")); n > 0 {
-		opts.LBaseMaxBytes = int64(n) << 20
-	}
-	if os.Getenv("NOSPAN") != "" {
-		opts.Experimental.SpanPolicyFunc = nil
 	}
 	return opts
 }
 
-// spans ends every table where the kind of row changes, as far as the kinds in bulk go.
-func spans(start []byte) (policy pebble.SpanPolicy, end []byte, err error) {
-	if start[0] <= keyRows {
-		end = []byte{start[0] + 1}
-	}
-	return policy, end, nil
+// A logger drops what Pebble logs: errors that matter are returned by a call or told to the event listener.
+type logger struct {
+	fail func(error)
 }
 
-// silent drops what Pebble logs: errors that matter are returned by a call or told to the event listener.
-type silent struct{}
-
-func (silent) Infof(string, ...any)  {}
-func (silent) Errorf(string, ...any) {}
+func (logger) Infof(string, ...any)  {}
+func (logger) Errorf(string, ...any) {}
 
 // Fatalf is called where Pebble cannot go on, as when the disk fails under a commit, and must not return.
-func (silent) Fatalf(format string, args ...any) {
-	panic("ledger: " + fmt.Sprintf(format, args...))
+func (l logger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	l.fail(err)
+	panic(fmt.Sprintf("ledger: %v", err))
 }
 
 // A tx collects the rows of one transaction.
 type tx struct {
-	db    *DB
 	batch *pebble.Batch
 	err   error // the first of set
 }
 
-func (db *DB) begin(size int) *tx {
-	return &tx{db: db, batch: db.store.NewBatchWithSize(size)}
+// begin makes room for size bytes. It returns an error if nothing may be written any more.
+func (db *DB) begin(size int) (*tx, error) {
+	if err := db.failed.Load(); err != nil {
+		return nil, *err
+	}
+	return &tx{batch: db.store.NewBatchWithSize(size)}, nil
 }
 
 func (t *tx) set(key, value []byte) {
@@ -154,8 +144,8 @@ func (t *tx) set(key, value []byte) {
 
 // commit makes the rows durable, or returns an error and leaves no trace of them.
 func (t *tx) commit() error {
-	if err := errors.Join(t.err, t.db.writable()); err != nil {
-		return err
+	if t.err != nil {
+		return t.err
 	}
 	return t.batch.Commit(pebble.Sync)
 }
