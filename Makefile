@@ -16,9 +16,10 @@ build: deps
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BUILD)/ ./cmd/countersign ./cmd/countersignd
 	CGO_ENABLED=1 $(GO) build -trimpath -o $(BUILD)/ ./cmd/keyagent ./cmd/ceremony
 
-# Debian packages that building and testing need; nothing happens where they are all there.
+# What building, testing and the demo need from Debian; nothing happens where it is all there. npm may come from elsewhere.
 deps:
 	@missing=""; for p in $(PACKAGES); do dpkg-query -W -f '$${db:Status-Status}' $$p 2>/dev/null | grep -qx installed || missing="$$missing $$p"; done; \
+	command -v npm >/dev/null || missing="$$missing npm"; \
 	if [ -n "$$missing" ]; then echo "installing$$missing"; \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 
