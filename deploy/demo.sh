@@ -175,7 +175,7 @@ countersign register $backend "$run/publisher.enrolment.json"
 say "4. Packages"
 fetch() { # real ones, by the ordinary clients
 	command -v npm >/dev/null || return 1
-	npm pack --silent left-pad@1.3.0 ms@2.1.3 >/dev/null 2>"$run/npm.log" || return 1
+	npm pack --silent --fetch-retries=0 --fetch-timeout=20000 left-pad@1.3.0 ms@2.1.3 >/dev/null 2>"$run/npm.log" || return 1
 	mkdir -p "$run/gomod" && (cd "$run/gomod" && printf 'module demo\n' >go.mod &&
 		zip=$(go mod download -json github.com/google/uuid@v1.6.0 | sed -n 's/^\t"Zip": "\(.*\)",$/\1/p') &&
 		[ -n "$zip" ] && cp "$zip" "$demo/v1.6.0.zip" && chmod u+w "$demo/v1.6.0.zip") 2>"$run/go.log" || return 1

@@ -12,6 +12,7 @@ import (
 	"go/parser"
 	"go/token"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
 	"net/http"
@@ -147,10 +148,7 @@ func TestInvariant5_AgentSignsHeadsOnly(t *testing.T) {
 		origin + "\n1\n", registry, "registry.test/countersign/2", []string{"x"}}
 	accepted := 0
 	for range 3000 {
-		body := map[string]any{}
-		for k, v := range good {
-			body[k] = v
-		}
+		body := maps.Clone(good)
 		for range random.IntN(3) {
 			switch k := [...]string{"origin", "size", "root", "proof"}[random.IntN(4)]; random.IntN(3) {
 			case 0:
@@ -166,6 +164,15 @@ func TestInvariant5_AgentSignsHeadsOnly(t *testing.T) {
 		must(t, err)
 		if ask(t, client, method, routes[random.IntN(len(routes))], data) == http.StatusOK {
 			accepted++
+		}
+	}
+	for _, m := range members { // each beside an honest request
+		for _, v := range values {
+			body := maps.Clone(good)
+			body[m] = v
+			data, err := json.Marshal(body)
+			must(t, err)
+			ask(t, client, "POST", "sign", data)
 		}
 	}
 	if ask(t, client, "POST", "sign", must1(json.Marshal(good))) != http.StatusOK {

@@ -179,26 +179,35 @@ func withSignatureOf(e, other *provenance.Envelope) *provenance.Envelope {
 // A compromised daemon cannot make itself an enrolment key either: an identity that the root did not sign, in the log,
 // keeps the daemon from starting and does not change what consumers pinned.
 func TestInvariant7_InventedIdentity(t *testing.T) {
-	w := newWorld(t, 1, 1, nil)
-	w.stop()
-	chain := []*provenance.Envelope{w.identity.Envelope}
 	mallory := key("mallory")
-	next := *w.identity
-	next.Version, next.Previous, next.Issued = 2, w.identity.Envelope.PayloadDigest(), time.Now()
-	next.Enrol = append(next.Enrol, provenance.EnrolKey{PublicKey: public(t, mallory)})
-	forged, err := next.Sign(mallory)
-	must(t, err)
-	h, own := hostile{w}, w.certificate(mallory, mallory, nil)
-	h.log(forged.Envelope.JSON(), true)
-	bundle := h.countersign("1.0.0", mallory, own, chain)
-	bundle.Identity = append(bundle.Identity, forged.Envelope)
-	if err := w.verify(bundle.JSON(), "pkg:npm/%40acme/widget@1.0.0", "content"); err == nil {
-		t.Fatal("verified")
-	}
-	w.reopen(nil)
-	w.config.DB = w.db
-	if _, err := signer.New(w.config); err == nil {
-		t.Fatal("the daemon started with an identity that the root did not sign")
+	for name, change := range map[string]func(*provenance.Identity){
+		"signed by a stranger":    func(*provenance.Identity) {},
+		"signed by a root of its": func(id *provenance.Identity) { id.Root.Keys = []provenance.PublicKey{public(t, mallory)} },
+		"signed by one root of two": func(id *provenance.Identity) {
+			id.Root.Keys = append([]provenance.PublicKey{public(t, mallory)}, id.Root.Keys...)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, 1, 1, nil)
+			w.stop()
+			next := *w.identity
+			next.Version, next.Previous, next.Issued = 2, w.identity.Envelope.PayloadDigest(), time.Now()
+			next.Enrol = append([]provenance.EnrolKey{{PublicKey: public(t, key("mallory's officer"))}}, next.Enrol...)
+			change(&next)
+			forged, err := next.Sign(mallory)
+			must(t, err)
+			h, own := hostile{w}, w.certificate(key("mallory's officer"), key("mallory's publisher"), nil)
+			h.log(forged.Envelope.JSON(), true)
+			bundle := h.countersign("1.0.0", key("mallory's publisher"), own, []*provenance.Envelope{w.identity.Envelope, forged.Envelope})
+			if err := w.verify(bundle.JSON(), "pkg:npm/%40acme/widget@1.0.0", "content"); err == nil {
+				t.Error("verified")
+			}
+			w.reopen(nil)
+			w.config.DB = w.db
+			if _, err := signer.New(w.config); err == nil {
+				t.Error("the daemon started with an identity that the root did not sign")
+			}
+		})
 	}
 }
 
