@@ -248,12 +248,13 @@ func TestStateSecondLog(t *testing.T) {
 	}
 	w.refused(w.submission("@acme/widget", "1.0.0", "other"), signer.CoordinateConflict)
 	w.refused(w.signed(w.unsigned("@acme/widget", "2.0.0", "content"), key("mallory")), signer.PublisherNotEnrolled)
-	c, b := w.countersignature(w.accepted(w.submission("@acme/widget", "1.0.1", "content")))
+	next := w.accepted(w.submission("@acme/widget", "1.0.1", "content"))
+	c, b := w.countersignature(next)
 	if c.Origin != registry+"/countersign/2" || b.Proof.Index != 1 || len(b.Identity) != 2 {
 		t.Fatalf("entry %d of %s, %d versions of the identity", b.Proof.Index, c.Origin, len(b.Identity))
 	}
 	w.identity = pin
-	for version, bundle := range map[string][]byte{"1.0.0": out.Bundle, "1.0.1": w.accepted(w.submission("@acme/widget", "1.0.1", "content"))} {
+	for version, bundle := range map[string][]byte{"1.0.0": out.Bundle, "1.0.1": next} {
 		if err := w.verify(bundle, "pkg:npm/%40acme/widget@"+version, "content"); err != nil {
 			t.Errorf("%s: %v", version, err)
 		}

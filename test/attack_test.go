@@ -26,23 +26,11 @@ func TestSecondProcessRefused(t *testing.T) {
 		elsewhere = strings.ReplaceAll(elsewhere, host, freeAddress(t))
 	}
 	a.write("second.toml", strings.ReplaceAll(elsewhere, a.path("admin.sock"), a.path("second.sock")))
-	out, status := a.run("countersignd", "--config", a.path("second.toml"))
-	if status != 1 || !strings.Contains(out, "another countersignd has it open") {
-		t.Errorf("second daemon: status %d\n%s", status, out)
-	}
-	out, status = a.run("countersignd", "audit", "--config", a.path("second.toml"))
-	if status != 1 || !strings.Contains(out, "another countersignd has it open") {
-		t.Errorf("audit beside the daemon: status %d\n%s", status, out)
-	}
+	a.refuses("another countersignd has it open", "countersignd", "--config", a.path("second.toml"))
+	a.refuses("another countersignd has it open", "countersignd", "audit", "--config", a.path("second.toml"))
 	config := a.read("out/keyagent-a.toml")
-	for name, second := range map[string]string{
-		"another socket": strings.ReplaceAll(config, a.path("a.sock"), a.path("second.sock")),
-		"the same":       config,
-	} {
-		out, status = a.run("keyagent", "--config", a.write("second-agent.toml", second))
-		if status != 1 || !strings.Contains(out, "in use by another agent") {
-			t.Errorf("second agent on %s: status %d\n%s", name, status, out)
-		}
+	for _, second := range []string{config, strings.ReplaceAll(config, a.path("a.sock"), a.path("second.sock"))} {
+		a.refuses("in use by another agent", "keyagent", "--config", a.write("second-agent.toml", second))
 	}
 	a.published("1.0.1")
 	for name, phase := range a.phases() {

@@ -21,15 +21,12 @@ func TestInvariant8_OwnUIDRefused(t *testing.T) {
 	if !strings.Contains(original, demo) {
 		t.Fatalf("the demo's configuration does not say so:\n%s", original)
 	}
-	for name, tt := range map[string]struct{ allow, says string }{
-		"own":    {fmt.Sprintf("allow_uids = [%d]\n", os.Getuid()), "is the agent's own"},
-		"nobody": {"", "nobody may ask this agent"},
+	for _, tt := range []struct{ allow, says string }{
+		{fmt.Sprintf("allow_uids = [%d]\n", os.Getuid()), "is the agent's own"},
+		{"", "nobody may ask this agent"},
 	} {
 		a.write(config, strings.Replace(original, demo, tt.allow, 1))
-		out, status := a.run("keyagent", "--config", a.path(config))
-		if status != 1 || !strings.Contains(out, tt.says) {
-			t.Errorf("%s: status %d, want one that says %q:\n%s", name, status, tt.says, out)
-		}
+		a.refuses(tt.says, "keyagent", "--config", a.path(config))
 	}
 	a.write(config, strings.Replace(original, demo, fmt.Sprintf("allow_uids = [%d]\n", os.Getuid()+1), 1))
 	a.startAgent("a")

@@ -51,12 +51,22 @@ func (a *appliance) ends(p *process, status int) string {
 	select {
 	case <-p.done:
 	case <-time.After(20 * time.Second):
-		a.t.Fatalf("%s does not end", p.Path)
+		p.Process.Kill()
+		<-p.done
+		a.t.Fatalf("%s does not end:\n%s", p.Path, p.output)
 	}
 	if got := p.ProcessState.ExitCode(); got != status {
 		a.t.Fatalf("%s ended with status %d, want %d:\n%s", filepath.Base(p.Path), got, status, p.output)
 	}
 	return p.output.String()
+}
+
+// refuses runs a program that must end at once with status 1 and say why, although it could go on for ever.
+func (a *appliance) refuses(says, program string, args ...string) {
+	a.t.Helper()
+	if said := a.ends(a.start("refused", a.command(program, args...)), 1); !strings.Contains(said, says) {
+		a.t.Errorf("%s does not say %q:\n%s", program, says, said)
+	}
 }
 
 // published sends one version, which must be countersigned and verify.
@@ -174,7 +184,7 @@ func TestInvariant9_TooFewAgents(t *testing.T) {
 		t.Fatalf("answered with one agent of three: %d", status)
 	}
 	a.startAgent("b")
-	a.published("1.0.1")
+	a.settled(body, "1.0.1")
 	a.published("1.0.2")
 	if s := a.state(); s.Size != s.Checkpoint || s.Size != 5 { // identity, enrolment, three versions
 		t.Fatalf("%d entries, %d under the checkpoint", s.Size, s.Checkpoint)
