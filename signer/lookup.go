@@ -36,7 +36,7 @@ func (s *Service) choose(list []found) (found, *Problem) {
 		}
 		switch e := f.entry.(type) {
 		case *provenance.Withdrawal:
-			return found{}, bound(f, nil)
+			return found{}, forbids(f, nil)
 		case *provenance.Countersignature:
 			if counts(st, f, e.Publication.Publisher()) {
 				chosen = f

@@ -181,7 +181,10 @@ func TestStateWithdrawn(t *testing.T) {
 	w.accepted(w.submission("@acme/widget", "1.0.1", "content")) // the head over it
 	w.refused(sub, signer.Withdrawn)
 	w.refused(w.statement("pkg:npm/%40acme/widget@1.0.0", "content"), signer.Withdrawn)
-	w.refused(w.submission("@acme/widget", "1.0.0", "other"), signer.CoordinateConflict)
+	later := w.unsigned("@acme/widget", "1.0.0", "content")
+	later.SignedAt = later.SignedAt.Add(-time.Minute)
+	w.refused(w.signed(later, w.publisher), signer.Withdrawn)
+	w.refused(w.submission("@acme/widget", "1.0.0", "other"), signer.Withdrawn)
 	w.restart()
 	w.refused(sub, signer.Withdrawn)
 	if _, problem := w.Bundle(t.Context(), w.npm("@acme/widget", "1.0.0").Hash()); problem == nil || problem.Code() != signer.Withdrawn {

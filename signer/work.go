@@ -32,11 +32,11 @@ func (w *countersigning) key() [sha256.Size]byte { return coordinateKey(w.public
 // coordinate bind its content even where the identity no longer counts them.
 func (w *countersigning) settle(s *state, list []found) (int, *Problem) {
 	p := w.publication
+	if problem := bound(list, p.Subject.Digest); problem != nil {
+		return -1, problem
+	}
 	answer := -1
 	for i, f := range list {
-		if problem := bound(f, p.Subject.Digest); problem != nil {
-			return -1, problem
-		}
 		c, ok := f.entry.(*provenance.Countersignature)
 		if !ok || !counts(s, f, c.Publication.Publisher()) {
 			continue
@@ -80,11 +80,11 @@ func (w *stating) key() [sha256.Size]byte { return coordinateKey(w.statement.Coo
 
 // settle: one registry statement per coordinate, whatever its evidence.
 func (w *stating) settle(s *state, list []found) (int, *Problem) {
+	if problem := bound(list, w.statement.Subject.Digest); problem != nil {
+		return -1, problem
+	}
 	answer := -1
 	for i, f := range list {
-		if problem := bound(f, w.statement.Subject.Digest); problem != nil {
-			return -1, problem
-		}
 		if _, ok := f.entry.(*provenance.RegistryStatement); ok && counts(s, f, "") {
 			answer = i
 		}
@@ -103,8 +103,20 @@ func (w *stating) entry(s *state, at time.Time) (ledger.Entry, *Problem) {
 	return coordinateEntry(c, data, err)
 }
 
-// bound says what an entry under the coordinate forbids: any further statement after a withdrawal, and other content.
-func bound(f found, digests provenance.Digests) *Problem {
+// bound says what the entries under a coordinate forbid: any further statement after a withdrawal, else other content.
+func bound(list []found, digests provenance.Digests) (conflict *Problem) {
+	for _, f := range list {
+		switch problem := forbids(f, digests); {
+		case problem != nil && problem.code == Withdrawn:
+			return problem
+		case conflict == nil:
+			conflict = problem
+		}
+	}
+	return conflict
+}
+
+func forbids(f found, digests provenance.Digests) *Problem {
 	var subject provenance.Subject
 	switch e := f.entry.(type) {
 	case *provenance.Withdrawal:
