@@ -32,6 +32,7 @@ type member struct {
 	AgentConfig
 	quorum *quorum
 	wake   chan struct{} // capacity 1
+	pause  time.Duration // run's own: after the next failure
 
 	phase      phase
 	known      bool // watermark is what the agent said last, and on our tree
@@ -46,9 +47,10 @@ const (
 	lastPause  = 2 * time.Second
 )
 
-// run does what there is to do for the agent until ctx ends, pausing ever longer while it fails.
+// run does what there is to do for the agent until ctx ends, pausing ever longer while it fails. Only a signature ends
+// that: an agent whose device is away still says where it is.
 func (m *member) run(ctx context.Context) {
-	pause := firstPause
+	m.pause = firstPause
 	for {
 		step := m.next()
 		if step == nil {
@@ -63,13 +65,12 @@ func (m *member) run(ctx context.Context) {
 		err := step(limited)
 		cancel()
 		if err == nil {
-			pause = firstPause
 			continue
 		}
 		m.fail(err)
 		select {
-		case <-time.After(pause):
-			pause = min(2*pause, lastPause)
+		case <-time.After(m.pause):
+			m.pause = min(2*m.pause, lastPause)
 		case <-ctx.Done():
 			return
 		}
@@ -195,6 +196,7 @@ func (m *member) sign(ctx context.Context, head agent.Head) error {
 	if !m.Key.Verify([]byte(head.Text(q.origin)), signature[:]) {
 		return &agent.StoppedError{Reason: "its signature does not verify with the log key it is configured for"}
 	}
+	m.pause = firstPause
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if m.phase != drained {
