@@ -7,8 +7,10 @@
 GO       ?= go
 FUZZTIME ?= 20s
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates
+PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates p11-kit p11-kit-modules libnspr4
 BUILD    := _build
+NSS      := $(BUILD)/nss
+NSSLIBS  := softokn3 nssutil3 mozsqlite3 freeblpriv3
 
 .PHONY: build deps demo test lint bench fuzz clean
 
@@ -23,6 +25,14 @@ deps:
 	if [ -n "$$missing" ]; then echo "installing$$missing"; \
 	  $(SUDO) apt-get update -q && $(SUDO) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing; fi
 
+# The second PKCS#11 module that tests run against. It comes out of the package of Firefox: libnss3 has no Ed25519 yet.
+$(NSS)/ready:
+	rm -rf $(NSS) && mkdir -p $(NSS)
+	cd $(NSS) && { apt-get download -q firefox-esr || { $(SUDO) apt-get update -q && apt-get download -q firefox-esr; }; }
+	dpkg-deb --fsys-tarfile $(NSS)/firefox-esr_*.deb | tar -x -C $(NSS) --strip-components=4 $(NSSLIBS:%=./usr/lib/firefox-esr/lib%.so)
+	rm $(NSS)/firefox-esr_*.deb
+	touch $@
+
 demo: build
 	@$(GO) build -trimpath -o $(BUILD)/ ./test/hostile
 	@deploy/demo.sh $(BUILD) _demo
@@ -33,7 +43,7 @@ lint:
 	$(GO) mod tidy -diff
 	$(GO) mod verify
 
-test: build lint
+test: build lint $(NSS)/ready
 	$(GO) test -count=1 -timeout 14m ./...
 	$(GO) test -count=1 -timeout 14m -race $(RACE)
 

@@ -141,28 +141,6 @@ func (t token) setUserPIN(pins tokenPINs) (err error) {
 	return nil
 }
 
-// Inspection is what the token and the key report of themselves, for a
-// ceremony's transcript.
-type Inspection struct {
-	Module string    `json:"module"`
-	Token  TokenInfo `json:"token"`
-	Key    KeyInfo   `json:"key"`
-}
-
-// Inspect reads what Open would open. It does not judge it.
-func Inspect(ctx context.Context, u URI) (Inspection, error) {
-	if err := u.requireKey(); err != nil {
-		return Inspection{}, err
-	}
-	var found Inspection
-	err := withLogin(ctx, u, 0, func(s session) error {
-		pair, err := s.findKey(u)
-		found = Inspection{s.token.path, s.token.info, pair.info}
-		return err
-	})
-	return found, err
-}
-
 // withLogin runs f in a session of its own that is logged in as the user.
 func withLogin(ctx context.Context, u URI, flags uint, f func(session) error) (err error) {
 	m, err := useModule(u.ModulePath)

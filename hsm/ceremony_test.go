@@ -15,6 +15,7 @@ import (
 
 	"countersign.dev/hsm"
 	"countersign.dev/hsm/softhsm"
+	"countersign.dev/test/fault"
 )
 
 func pinFile(t *testing.T, pin string) string {
@@ -91,8 +92,8 @@ func TestInitTokenBesideOpenKey(t *testing.T) {
 func TestHalfMadeToken(t *testing.T) {
 	softhsm.New(t)
 	module := newFaultyModule(t)
-	module.fault("init-pin")
-	_, err := hsm.InitToken(t.Context(), module.path, "registry", pinFile(t, "1234"), pinFile(t, "5678"))
+	module.Fail("C_InitPIN", fault.FunctionFailed, 0, fault.Always)
+	_, err := hsm.InitToken(t.Context(), module.Path, "registry", pinFile(t, "1234"), pinFile(t, "5678"))
 	if err == nil || !strings.Contains(err.Error(), "C_InitPIN") || !strings.Contains(err.Error(), "has no user PIN: erase it") {
 		t.Errorf("%v", err)
 	}
@@ -137,22 +138,28 @@ func TestGenerateKeyRefuses(t *testing.T) {
 
 // A token that does not do as asked must not keep the key.
 func TestGenerateKeyUnprotected(t *testing.T) {
-	for fault, want := range map[string]string{
-		"not-local":        "CKA_LOCAL is false, want true",
-		"local-unreported": "CKA_LOCAL is not reported, want true",
-		"extractable":      "CKA_EXTRACTABLE is true, want false",
-		"any-mechanism":    "CKA_ALLOWED_MECHANISMS is [0x1041], want only 0x1057",
-		"wrong-signature":  "does not verify",
+	lie := func(q fault.Quirk) func(faultyModule) {
+		return func(m faultyModule) { m.Lie(q) }
+	}
+	for name, c := range map[string]struct {
+		spoil func(faultyModule)
+		want  string
+	}{
+		"not local":        {lie(fault.NotLocal), "CKA_LOCAL is false, want true"},
+		"local unreported": {lie(fault.LocalUnreported), "CKA_LOCAL is not reported, want true"},
+		"extractable":      {lie(fault.Extractable), "CKA_EXTRACTABLE is true, want false"},
+		"any mechanism":    {lie(fault.AnyMechanism), "CKA_ALLOWED_MECHANISMS is [0x1041], want only 0x1057"},
+		"wrong signature":  {func(m faultyModule) { m.Corrupt(1) }, "does not verify"},
 	} {
-		t.Run(fault, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			tokens := softhsm.New(t)
 			u := tokens.Token("registry")
 			module := newFaultyModule(t)
-			module.fault(fault)
+			c.spoil(module)
 			asked := u
-			asked.Object, asked.ModulePath = "log-1", module.path
-			if _, err := hsm.GenerateKey(t.Context(), asked, hsm.KeyOptions{}); err == nil || !strings.Contains(err.Error(), want) {
-				t.Errorf("%v, want %q", err, want)
+			asked.Object, asked.ModulePath = "log-1", module.Path
+			if _, err := hsm.GenerateKey(t.Context(), asked, hsm.KeyOptions{}); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("%v, want %q", err, c.want)
 			}
 			raw(t, u, func(r rawToken) {
 				if left := r.find(nil); len(left) != 0 {
@@ -167,8 +174,8 @@ func TestUnprotectedIndestructibleKey(t *testing.T) {
 	tokens := softhsm.New(t)
 	u := tokens.Token("registry")
 	module := newFaultyModule(t)
-	module.fault("not-local")
-	u.Object, u.ModulePath = "log-1", module.path
+	module.Lie(fault.NotLocal)
+	u.Object, u.ModulePath = "log-1", module.Path
 	_, err := hsm.GenerateKey(t.Context(), u, hsm.KeyOptions{Indestructible: true})
 	if err == nil || !strings.Contains(err.Error(), "CKR_ACTION_PROHIBITED") || !strings.Contains(err.Error(), "still on the token: erase the token") {
 		t.Errorf("%v", err)

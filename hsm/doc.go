@@ -16,25 +16,47 @@
 // signature is verified before it leaves the package, since a faulty one can
 // give the key away.
 //
-// # Errors
-//
-// The module's answers are *Error. Those after which another try does harm
-// match ErrStopped: a refused PIN, because tokens lock after a few; another key
-// than the pinned one; a wrong signature. The token or key they concern is then
-// refused for the life of the process, without asking the device, and a restart
-// is the operator's way to say "again". A service manager must not restart a
-// process that ended with ErrStopped by itself. After any other error the
-// session it happened in is closed, and the next signature uses a fresh one.
-//
-// # Processes and sessions
+// # Sessions
 //
 // PKCS#11 keeps its state per process: one C_Initialize, and one login per
 // token, which lasts while a session is open. So a module is loaded once,
 // shared by its keys, and finalised with the last; and each key holds an anchor
-// session that does nothing but keep the login. A session is used by one
-// goroutine at a time. A call into a module cannot be cancelled: a device that
-// hangs holds up its caller and Close, and the cure is to end the process. That
-// is one reason why keys are opened in a process of their own.
+// session that does nothing but keep the login, beside a bounded pool of
+// read-only sessions that sign, each used by one goroutine at a time. A session
+// in which anything failed is closed and never used again: many devices leave
+// it in the operation for ever. Where the token has no more sessions the pool
+// shrinks; with one session in all, the anchor signs.
+//
+// # Losing a device and getting it back
+//
+// What the module answers has a [Class], and the class decides: another
+// session, another login, another C_Initialize, or the caller's own fault. A
+// signature waits for all that, up to the key's Timeout, and is repeated, which
+// is harmless with Ed25519. So a device that restarts within the Timeout costs
+// its callers time and no error. Recovery goes from cheap to dear: first a new
+// login and a new look for the key, then C_Finalize and C_Initialize, which
+// SoftHSM needs when its files were away and p11-kit when its server was, then
+// the same again after pauses of up to two seconds. Each time the key found
+// must be the pinned one and pass a self-test. An idle key signs a test message
+// every few seconds: a module may well report a token that is gone as present.
+//
+// # Errors that are for good
+//
+// A few answers match ErrStopped, because another try does harm: a refused PIN,
+// since tokens lock after a few; another key than the pinned one; a wrong
+// signature. The token or key they concern is then refused for the life of the
+// process, without asking the device, and a restart is the operator's way to
+// say "again". A service manager must not restart a process that ended with
+// ErrStopped by itself.
+//
+// A call into a module cannot be cancelled, and finalising a module under a
+// call crashes it. So calls run in goroutines of their own, callers leave when
+// their time is over, and what does not return is counted. When the device
+// cannot be had without finalising, or as many calls hang as there are
+// sessions, the key ends with ErrStuck: the process must be left, which is one
+// reason why keys are opened in a process of their own.
+//
+// [Key.Ended] tells of both, and [Key.Status] how a key is doing.
 //
 // # Ceremonies
 //

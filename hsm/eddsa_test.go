@@ -74,8 +74,28 @@ func FuzzDecodePoint(f *testing.F) {
 	f.Add([]byte{4, 32})
 	f.Fuzz(func(t *testing.T, point []byte) {
 		public, err := decodePoint(point)
-		if err == nil && (len(public) != 32 || !bytes.HasSuffix(point, public)) {
+		if err != nil {
+			return
+		}
+		bare := len(point) == 32 && bytes.Equal(point, public)
+		wrapped := len(point) == 34 && bytes.Equal(point, append([]byte{4, 32}, public...))
+		if len(public) != 32 || !bare && !wrapped || checkPublic(public) != nil {
 			t.Fatalf("%x -> %x", point, public)
+		}
+	})
+}
+
+// Only the three names are taken, byte for byte.
+func FuzzCheckCurve(f *testing.F) {
+	for _, params := range ed25519Params {
+		f.Add(params)
+		f.Add(append(bytes.Clone(params), 0))
+	}
+	f.Add([]byte{0x06, 0x03, 0x2b, 0x65, 0x71})
+	f.Fuzz(func(t *testing.T, params []byte) {
+		known := map[string]bool{"\x06\x03\x2b\x65\x70": true, "\x13\x0cedwards25519": true, "\x06\x09\x2b\x06\x01\x04\x01\xda\x47\x0f\x01": true}
+		if err := checkCurve(params); (err == nil) != known[string(params)] {
+			t.Fatalf("%x: %v", params, err)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package hsm
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 
 	"github.com/miekg/pkcs11"
@@ -15,6 +14,14 @@ var (
 	// after a few), a key other than the pinned one, a wrong signature. The
 	// process keeps refusing; it takes a restart to try once more.
 	ErrStopped = errors.New("stopped until an operator acts and restarts")
+
+	// ErrPIN matches the answers to a login that say that the PIN is not right;
+	// they match ErrStopped as well.
+	ErrPIN = errors.New("the token refused the PIN")
+
+	// ErrStuck matches what ends a key when a call into the module does not
+	// return: nothing but leaving the process helps then.
+	ErrStuck = errors.New("the PKCS#11 module is stuck: the process must be left")
 
 	// ErrClosed is returned by a Key after Close.
 	ErrClosed = errors.New("key is closed")
@@ -39,14 +46,9 @@ func (e *Error) Error() string {
 	return text
 }
 
-// Is makes a PIN error match ErrStopped.
+// Is makes a PIN error, which is all of ClassStop, match ErrStopped and ErrPIN.
 func (e *Error) Is(target error) bool {
-	return target == ErrStopped && slices.Contains(pinErrors, e.Code)
-}
-
-var pinErrors = []uint{
-	pkcs11.CKR_PIN_INCORRECT, pkcs11.CKR_PIN_INVALID, pkcs11.CKR_PIN_LEN_RANGE,
-	pkcs11.CKR_PIN_EXPIRED, pkcs11.CKR_PIN_LOCKED, pkcs11.CKR_USER_PIN_NOT_INITIALIZED,
+	return (target == ErrStopped || target == ErrPIN) && e.Class() == ClassStop
 }
 
 // hints say what to do next.

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/miekg/pkcs11"
 )
@@ -74,12 +75,16 @@ func (s session) refuseExisting(u URI) error {
 }
 
 func (s session) generate(u URI, o KeyOptions) (KeyInfo, error) {
+	p, err := s.token.profile()
+	if err != nil {
+		return KeyInfo{}, err
+	}
 	mechanism := []*pkcs11.Mechanism{pkcs11.NewMechanism(ckmECEdwardsKeyPairGen, nil)}
-	public, private, err := s.token.ctx.GenerateKeyPair(s.handle, mechanism, publicTemplate(u), privateTemplate(u, o))
+	public, private, err := s.token.ctx.GenerateKeyPair(s.handle, mechanism, publicTemplate(u), privateTemplate(u, o, p))
 	if err != nil {
 		return KeyInfo{}, s.failure("C_GenerateKeyPair", err)
 	}
-	info, err := s.checkGenerated(u, o)
+	info, err := s.checkGenerated(u, o, p)
 	if err != nil {
 		err = fmt.Errorf("new key %q (id %s) on token %q: %w", u.Object, hex.EncodeToString(u.ID), s.token.info.Label, err)
 		return KeyInfo{}, errors.Join(err, s.destroy(private), s.destroy(public))
@@ -98,7 +103,7 @@ func publicTemplate(u URI) []*pkcs11.Attribute {
 	}
 }
 
-func privateTemplate(u URI, o KeyOptions) []*pkcs11.Attribute {
+func privateTemplate(u URI, o KeyOptions, p profile) []*pkcs11.Attribute {
 	template := []*pkcs11.Attribute{
 		pkcs11.NewAttribute(pkcs11.CKA_LABEL, u.Object),
 		pkcs11.NewAttribute(pkcs11.CKA_ID, u.ID),
@@ -109,17 +114,20 @@ func privateTemplate(u URI, o KeyOptions) []*pkcs11.Attribute {
 			template = append(template, pkcs11.NewAttribute(f.kind, f.want))
 		}
 	}
-	return template
+	return slices.DeleteFunc(template, func(a *pkcs11.Attribute) bool { return slices.Contains(p.unknown, a.Type) })
 }
 
 // checkGenerated finds the new pair as Open will.
-func (s session) checkGenerated(u URI, o KeyOptions) (KeyInfo, error) {
+func (s session) checkGenerated(u URI, o KeyOptions, p profile) (KeyInfo, error) {
 	pair, err := s.findKey(u)
 	if err != nil {
 		return KeyInfo{}, err
 	}
-	if err := pair.info.checkHardened(o); err != nil {
+	if err := pair.info.checkHardened(o, p); err != nil {
 		return KeyInfo{}, err
+	}
+	if len(pair.info.PublicKey) == 0 {
+		return KeyInfo{}, errors.New("the token does not show the new key's public key")
 	}
 	_, err = s.sign(pair.private, pair.info.PublicKey, selfTestMessage())
 	return pair.info, err

@@ -7,17 +7,15 @@ import (
 	"crypto"
 	"crypto/ed25519"
 	"crypto/rand"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"sync"
-
-	"github.com/miekg/pkcs11"
+	"time"
 )
 
-// Config says which key to open.
+// Config says which key to open, and how it is looked after.
 type Config struct {
 	// URI needs token, module-path, pin-source, and object or id or both; serial
 	// where two tokens have the same label.
@@ -26,99 +24,96 @@ type Config struct {
 	// PublicKey is what the key must be. The token's word alone is not taken.
 	PublicKey ed25519.PublicKey
 
-	// Logger is told of logins, discarded sessions and stops; nil for none.
+	// Sessions is how many signatures may be made at once at most; 0 for 4.
+	// They are opened when needed, and fewer if the token has no more.
+	Sessions int
+
+	// Timeout bounds a signature, with the wait for a session and for a device
+	// that went away; 0 for 5 s. A call into the module that takes longer
+	// counts as hung.
+	Timeout time.Duration
+
+	// Canary is how often an idle key signs a test message, so that a lost
+	// device is found and recovered before it is needed; 0 for 5 s.
+	Canary time.Duration
+
+	// Wait makes Open return at once. The key is opened in the background,
+	// again and again until it works or must not be tried again.
+	Wait bool
+
+	// Logger is told of logins, lost devices and stops; nil for none.
 	Logger *slog.Logger
 }
 
 // Key is a private key in a token. Its methods may be called by any number of
-// goroutines; signatures are made one after the other.
+// goroutines.
 type Key struct {
-	token  token
-	uri    URI
-	public ed25519.PublicKey // the pinned one
-	name   string            // in the module's latch
-	log    *slog.Logger
+	Config
+	module *module
 
-	// anchor only keeps the process logged in, so that a signing session can
-	// be thrown away without losing the login.
-	anchor session
+	ended    chan struct{}      // closed when err is set
+	stop     context.CancelFunc // ends the supervisor
+	finished chan struct{}      // closed when the supervisor has returned
+	closing  sync.Once
+	closeErr error // of closing the sessions; read it after finished
 
-	// mu is held by acquire until release, so it guards what follows and
-	// gives the signing session to one goroutine.
-	mu      sync.Mutex
-	signing *signingSession // nil: the next acquire opens one
-	closed  bool
+	mu      sync.Mutex // guards what follows
+	link    *link      // nil while there is none
+	changed chan struct{}
+	cause   error // why there is no link
+	since   time.Time
+	err     error // why the key signs no more
+	good    time.Time
+	counts  counts
 }
 
-// signingSession is a session with the key's handle in it.
-type signingSession struct {
-	session
-	key keyPair
+type counts struct {
+	signatures, recoveries uint64
+	stuck                  int // calls that took longer than Timeout and have not returned
 }
 
 // Open logs into the token, finds the key, compares it with the pinned public
-// key and has it sign a test message. ctx is looked at between calls into the
-// module; a call itself cannot be cancelled.
+// key and has it sign a test message. ctx bounds Open only.
 func Open(ctx context.Context, c Config) (*Key, error) {
 	if err := c.check(); err != nil {
 		return nil, err
 	}
-	m, err := useModule(c.URI.ModulePath)
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	m, err := loadModule(c.URI.ModulePath)
 	if err != nil {
 		return nil, err
 	}
-	k, err := open(ctx, m, c)
-	if err != nil {
-		return nil, errors.Join(err, m.release())
+	supervised, stop := context.WithCancel(context.Background())
+	k := &Key{
+		Config: c, module: m, ended: make(chan struct{}), stop: stop, finished: make(chan struct{}),
+		changed: make(chan struct{}), cause: errors.New("not opened yet"), since: time.Now(),
 	}
+	var first *link
+	if !c.Wait {
+		if first, err = k.connect(ctx); err != nil {
+			stop()
+			return nil, errors.Join(err, m.unload())
+		}
+		k.connected(first)
+	}
+	go k.supervise(supervised, first)
 	return k, nil
 }
 
-func (c Config) check() error {
+func (c *Config) check() error {
 	if err := c.URI.requireKey(); err != nil {
 		return err
 	}
 	if err := checkPublic(c.PublicKey); err != nil {
 		return fmt.Errorf("pinned public key for %s: %w", c.URI, err)
 	}
-	return nil
-}
-
-func open(ctx context.Context, m *module, c Config) (*Key, error) {
-	log := cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
-	t, err := m.findToken(c.URI.Token, c.URI.Serial)
-	if err != nil {
-		return nil, err
-	}
-	if t.has(pkcs11.CKF_USER_PIN_COUNT_LOW) {
-		log.Warn("a wrong user PIN was tried since the last good login", "token", t.info.Label, "serial", t.info.Serial)
-	}
-	anchor, err := t.login(ctx, 0, c.URI.PINFile)
-	if err != nil {
-		return nil, err
-	}
-	k := &Key{
-		token: t, uri: c.URI, public: bytes.Clone(c.PublicKey), log: log, anchor: anchor,
-		name: fmt.Sprintf("%s key %x", t.name(), c.PublicKey),
-	}
-	if err := k.selfTest(); err != nil {
-		return nil, errors.Join(err, k.closeSessions())
-	}
-	log.Info("key opened", "token", t.info.Label, "serial", t.info.Serial, "id", hex.EncodeToString(k.signing.key.info.ID),
-		"manufacturer", t.info.Manufacturer, "model", t.info.Model, "firmware", t.info.Firmware)
-	return k, nil
-}
-
-func (k *Key) selfTest() error {
-	s, err := k.acquire()
-	if err != nil {
-		return err
-	}
-	_, err = s.sign(s.key.private, k.public, selfTestMessage())
-	k.release(s, err)
-	if err != nil {
-		return fmt.Errorf("self-test: %w", err)
-	}
+	c.PublicKey = bytes.Clone(c.PublicKey)
+	c.Sessions = max(cmp.Or(c.Sessions, 4), 1)
+	c.Timeout = cmp.Or(c.Timeout, 5*time.Second)
+	c.Canary = cmp.Or(c.Canary, 5*time.Second)
+	c.Logger = cmp.Or(c.Logger, slog.New(slog.DiscardHandler))
 	return nil
 }
 
@@ -134,7 +129,7 @@ func selfTestMessage() []byte {
 
 // Public returns the pinned key, an ed25519.PublicKey.
 func (k *Key) Public() crypto.PublicKey {
-	return ed25519.PublicKey(bytes.Clone(k.public))
+	return ed25519.PublicKey(bytes.Clone(k.PublicKey))
 }
 
 // Sign implements crypto.Signer; it is SignMessage.
@@ -142,130 +137,212 @@ func (k *Key) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]by
 	return k.SignMessage(rand, message, opts)
 }
 
-// SignMessage signs the whole message with pure Ed25519 and verifies the
-// result. rand is not used. It implements crypto.MessageSigner.
-//
-// After an error matching ErrStopped the key signs no more in this process,
-// however often it is opened. After any other error the next call starts with
-// a fresh session.
+// SignMessage is SignContext with pure Ed25519 as the only choice of options;
+// rand is not used. It implements crypto.MessageSigner.
 func (k *Key) SignMessage(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if err := checkPure(message, opts); err != nil {
+	if err := checkPure(opts); err != nil {
 		return nil, err
 	}
-	s, err := k.acquire()
-	if err != nil {
-		return nil, err
-	}
-	signature, err := s.sign(s.key.private, k.public, message)
-	k.release(s, err)
-	return signature, err
+	return k.SignContext(context.Background(), message)
 }
 
-func checkPure(message []byte, opts crypto.SignerOpts) error {
+func checkPure(opts crypto.SignerOpts) error {
 	if opts == nil || opts.HashFunc() != 0 {
 		return errors.New("hsm signs messages, not hashes: pass the message and crypto.Hash(0)")
 	}
 	if o, ok := opts.(*ed25519.Options); ok && o.Context != "" {
 		return errors.New("hsm signs pure Ed25519 only: no context")
 	}
-	if len(message) == 0 {
-		return errors.New("hsm does not sign an empty message")
-	}
 	return nil
 }
 
-// acquire gives the caller the signing session until it calls release. A pool
-// of sessions has this and release as its only doors.
-func (k *Key) acquire() (*signingSession, error) {
-	k.mu.Lock()
-	err := k.ready()
-	if err != nil {
+// SignContext signs the whole message with pure Ed25519 and verifies the
+// result. It returns when ctx ends or Timeout is over at the latest, though the
+// device may still be at it. Until then it waits for a free session and for a
+// device that is away, and tries again where that is safe: an Ed25519 signature
+// made twice is the same.
+//
+// After an error matching ErrStopped, ErrStuck or ErrClosed the key signs no
+// more.
+func (k *Key) SignContext(ctx context.Context, message []byte) ([]byte, error) {
+	if len(message) == 0 {
+		return nil, errors.New("hsm does not sign an empty message")
+	}
+	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
+	defer cancel()
+	for again := false; ; {
+		l, err := k.connection(ctx)
+		if err != nil {
+			return nil, err
+		}
+		signature, err := l.sign(ctx, message)
+		if err == nil {
+			k.signed()
+			return signature, nil
+		}
+		if ctx.Err() != nil && classify(err) != ClassStop {
+			return nil, fmt.Errorf("%s: no signature: %w", k.URI, errors.Join(err, context.Cause(ctx)))
+		}
+		if again, err = k.react(l, err, again); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// react does what the class of a failed signature asks for. It returns the
+// error if trying again is no use. again says that this was a second try, and
+// that the next one will be.
+func (k *Key) react(l *link, err error, again bool) (bool, error) {
+	switch classify(err) {
+	case ClassStop:
+		k.end(err)
+		return false, err
+	case ClassRequest:
+		return false, err
+	case ClassSession, ClassCapacity:
+		if !again {
+			return true, nil
+		}
+	}
+	k.lost(l, err)
+	return false, nil
+}
+
+// connection waits for the device.
+func (k *Key) connection(ctx context.Context) (*link, error) {
+	for {
+		k.mu.Lock()
+		l, changed, cause, err := k.link, k.changed, k.cause, k.err
 		k.mu.Unlock()
-		return nil, err
+		switch {
+		case err != nil:
+			return nil, err
+		case l != nil:
+			return l, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s: no signature: %w", k.URI, errors.Join(cause, context.Cause(ctx)))
+		}
 	}
-	return k.signing, nil
 }
 
-// ready leaves k.signing usable or says why not. The caller holds mu.
-func (k *Key) ready() error {
-	if k.closed {
-		return ErrClosed
-	}
-	if err := k.token.stopped.reason(k.name); err != nil {
-		return err
-	}
-	if k.signing != nil {
-		return nil
-	}
-	s, err := k.openSigning()
-	k.stopOn(err)
-	k.signing = s
-	return err
-}
-
-// release takes the session back, with the error of its use. A session is not
-// used after an error: it may be stuck in the operation for ever.
-func (k *Key) release(s *signingSession, err error) {
+// signed notes a good signature.
+func (k *Key) signed() {
+	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err == nil {
+	k.counts.signatures++
+	k.good = time.Now()
+}
+
+// connected publishes a link that has passed its self-test.
+func (k *Key) connected(l *link) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err != nil {
 		return
 	}
-	k.stopOn(err)
-	k.log.Warn("signing session discarded", "key", k.uri.String(), "error", err, "closing", s.close())
-	k.signing = nil
+	k.link, k.cause, k.since, k.good = l, nil, time.Now(), time.Now()
+	k.announce()
+	k.module.gate.works(k, true)
 }
 
-func (k *Key) stopOn(err error) {
-	if errors.Is(err, ErrStopped) {
-		k.token.stopped.stop(k.name, err)
-	}
-}
-
-// openSigning opens a session and finds the key anew, since handles need not
-// outlive what made a session fail.
-func (k *Key) openSigning() (*signingSession, error) {
-	s, err := k.token.open(0)
-	if err != nil {
-		return nil, err
-	}
-	pair, err := k.find(s)
-	if err != nil {
-		return nil, errors.Join(err, s.close())
-	}
-	return &signingSession{s, pair}, nil
-}
-
-func (k *Key) find(s session) (keyPair, error) {
-	pair, err := s.findKey(k.uri)
-	if err != nil {
-		return keyPair{}, err
-	}
-	if err := pair.info.checkUsable(); err != nil {
-		return keyPair{}, fmt.Errorf("key %s: %w", k.uri, err)
-	}
-	if !bytes.Equal(pair.info.PublicKey, k.public) {
-		return keyPair{}, fmt.Errorf("key %s has public key %x, but %x is pinned: %w", k.uri, pair.info.PublicKey, k.public, ErrStopped)
-	}
-	return pair, nil
-}
-
-// Close waits for the signature in progress and closes the key's sessions. The
-// module is finalised with the process's last key of it. The process stays
-// logged in while another key of the same token is open.
-func (k *Key) Close() error {
+// lost gives a link up; the supervisor makes another.
+func (k *Key) lost(l *link, cause error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if k.closed {
-		return nil
+	if l == nil || k.link != l {
+		return
 	}
-	k.closed = true
-	return errors.Join(k.closeSessions(), k.token.release())
+	k.link, k.cause, k.since = nil, cause, time.Now()
+	k.announce()
+	if !errors.Is(cause, errRenewed) { // else it was another key's doing
+		k.module.gate.works(k, false)
+	}
+	k.Logger.Warn("device lost, recovering", "key", k.URI.String(), "class", classify(cause).String(), "error", cause)
 }
 
-func (k *Key) closeSessions() error {
-	var err error
-	if k.signing != nil {
-		err = k.signing.close()
+// announce wakes whoever waits for a change; k.mu is held.
+func (k *Key) announce() {
+	close(k.changed)
+	k.changed = make(chan struct{})
+}
+
+// end is for good. The first reason stays.
+func (k *Key) end(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err != nil {
+		return
 	}
-	return errors.Join(err, k.anchor.close())
+	k.err, k.link, k.cause, k.since = err, nil, err, time.Now()
+	k.announce()
+	k.module.gate.works(k, false)
+	close(k.ended)
+}
+
+// Ended is closed when the key signs no more in this process; Err says why.
+func (k *Key) Ended() <-chan struct{} { return k.ended }
+
+// Err is nil until the key has ended. Then it matches ErrStopped, ErrStuck or
+// ErrClosed.
+func (k *Key) Err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
+// Status is how a key is doing.
+type Status struct {
+	State string    // up, recovering, stopped, stuck or closed
+	Cause string    // why it is not up
+	Since time.Time // when it came to this state
+
+	Sessions   int    // signatures that can be made at once
+	Stuck      int    // calls into the module that took longer than Timeout and have not returned
+	Signatures uint64 // made since Open, without tests
+	Recoveries uint64 // how often the device came back
+}
+
+// Status never waits for the device.
+func (k *Key) Status() Status {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s := Status{State: k.state(), Since: k.since, Stuck: k.counts.stuck, Signatures: k.counts.signatures, Recoveries: k.counts.recoveries}
+	if k.cause != nil {
+		s.Cause = k.cause.Error()
+	}
+	if k.link != nil {
+		s.Sessions = k.link.pool.len()
+	}
+	return s
+}
+
+func (k *Key) state() string {
+	switch {
+	case errors.Is(k.err, ErrStopped):
+		return "stopped"
+	case errors.Is(k.err, ErrStuck):
+		return "stuck"
+	case k.err != nil:
+		return "closed"
+	case k.link == nil:
+		return "recovering"
+	}
+	return "up"
+}
+
+// Close waits for the signatures in progress and closes the key's sessions. The
+// module is finalised with the process's last key of it. The process stays
+// logged in while another key of the same token is open. What does not return
+// within Timeout is left behind, and the error matches ErrStuck.
+func (k *Key) Close() error {
+	k.closing.Do(func() {
+		k.end(ErrClosed)
+		k.stop()
+		<-k.finished
+		k.closeErr = errors.Join(k.closeErr, k.module.unload())
+	})
+	return k.closeErr
 }

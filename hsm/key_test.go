@@ -181,68 +181,34 @@ func TestForeignInitialise(t *testing.T) {
 }
 
 func TestWrongSignatureStops(t *testing.T) {
-	for _, fault := range []string{"wrong-signature", "short-signature"} {
-		t.Run(fault, func(t *testing.T) {
+	for name, spoil := range map[string]func(faultyModule){
+		"wrong": func(m faultyModule) { m.Corrupt(1) },
+		"short": func(m faultyModule) { m.Shorten(true) },
+	} {
+		t.Run(name, func(t *testing.T) {
 			tokens := softhsm.New(t)
 			generated := tokens.Key(tokens.Token("registry"), "log-1")
 			module := newFaultyModule(t)
 			key, err := hsm.Open(t.Context(), module.over(generated))
 			must(t, err)
 			defer key.Close()
-			module.fault(fault)
+			spoil(module)
 			signature, err := key.Sign(nil, []byte("m"), crypto.Hash(0))
 			if signature != nil || !errors.Is(err, hsm.ErrStopped) {
 				t.Fatalf("%x, %v", signature, err)
 			}
-			module.fault("")
-			asked := module.count("C_Sign")
+			module.Clear()
+			asked := module.Calls("C_Sign")
 			if _, err := key.Sign(nil, []byte("m"), crypto.Hash(0)); !errors.Is(err, hsm.ErrStopped) {
 				t.Errorf("signs again: %v", err)
 			}
 			if _, err := hsm.Open(t.Context(), module.over(generated)); !errors.Is(err, hsm.ErrStopped) {
 				t.Errorf("opens again: %v", err)
 			}
-			if n := module.count("C_Sign"); n != asked {
+			if n := module.Calls("C_Sign"); n != asked {
 				t.Errorf("the token was asked %d times more", n-asked)
 			}
 		})
-	}
-}
-
-func TestFailedSessionIsDiscarded(t *testing.T) {
-	tokens := softhsm.New(t)
-	generated := tokens.Key(tokens.Token("registry"), "log-1")
-	module := newFaultyModule(t)
-	key, err := hsm.Open(t.Context(), module.over(generated))
-	must(t, err)
-	defer key.Close()
-	opened, closed := module.count("C_OpenSession"), module.count("C_CloseSession")
-
-	module.fault("sign-fails")
-	_, err = key.Sign(nil, []byte("m"), crypto.Hash(0))
-	var answer *hsm.Error
-	if !errors.As(err, &answer) || answer.Op != "C_Sign" || answer.Code != pkcs11.CKR_DEVICE_ERROR || answer.Token != "registry" {
-		t.Fatalf("%#v", err)
-	}
-	if errors.Is(err, hsm.ErrStopped) {
-		t.Error("a device error stopped the key")
-	}
-	if n := module.count("C_CloseSession"); n != closed+1 {
-		t.Errorf("%d sessions closed, want 1", n-closed)
-	}
-	module.fault("session-count")
-	if _, err := key.Sign(nil, []byte("m"), crypto.Hash(0)); !errors.As(err, &answer) || answer.Op != "C_OpenSession" {
-		t.Errorf("no session to be had: %v", err)
-	}
-	module.fault("")
-	if _, err := key.Sign(nil, []byte("m"), crypto.Hash(0)); err != nil {
-		t.Fatalf("on a fresh session: %v", err)
-	}
-	if n := module.count("C_OpenSession"); n != opened+2 {
-		t.Errorf("%d sessions opened, want 2", n-opened)
-	}
-	if n := module.count("C_Login"); n != 1 {
-		t.Errorf("%d logins, want 1: the anchor keeps it", n)
 	}
 }
 
@@ -255,15 +221,14 @@ func TestSelfTestMessage(t *testing.T) {
 		must(t, err)
 		must(t, key.Close())
 	}
-	signed := module.list("C_Sign")
-	if len(signed) != 2 || signed[0] == signed[1] {
+	signed := module.Messages()
+	if len(signed) != 2 || bytes.Equal(signed[0], signed[1]) {
 		t.Fatalf("want two different self-tests: %q", signed)
 	}
 	if err := openNote(checkpointText); strings.Contains(err.Error(), "malformed note") {
 		t.Fatalf("this test takes a checkpoint for malformed: %v", err)
 	}
-	for _, message := range signed {
-		text := unhex(t, message)
+	for _, text := range signed {
 		if text[0] != 0 {
 			t.Errorf("self-test %q does not begin with NUL", text)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/miekg/pkcs11"
 )
@@ -13,11 +14,11 @@ import (
 // C_Finalize act on the whole process, so there is one module per file,
 // shared and counted. It is never unloaded: many libraries crash on dlclose.
 type module struct {
-	path string // without symbolic links
-	ctx  *pkcs11.Ctx
+	path      string // without symbolic links
+	ctx       *pkcs11.Ctx
+	functions functions // for signing
 
-	users int  // guarded by modules
-	owned bool // guarded by modules: the C_Initialize was ours, so C_Finalize is
+	users int // guarded by modules
 
 	// exclusive is held while tokens or keys are made: two of those at once
 	// could pick the same free slot, and upset some libraries.
@@ -27,6 +28,7 @@ type module struct {
 	// that two goroutines cannot both try a wrong PIN.
 	loggingIn sync.Mutex
 	stopped   latch
+	gate      *gate
 }
 
 var modules = struct {
@@ -34,9 +36,9 @@ var modules = struct {
 	byPath map[string]*module
 }{byPath: map[string]*module{}}
 
-// useModule loads and initialises a library unless that is done already. The
-// caller releases it after its last call.
-func useModule(path string) (*module, error) {
+// loadModule loads a library unless that is done already. Whoever loads it
+// unloads it.
+func loadModule(path string) (*module, error) {
 	path, err := resolveModule(path)
 	if err != nil {
 		return nil, err
@@ -45,17 +47,12 @@ func useModule(path string) (*module, error) {
 	defer modules.Unlock()
 	m := modules.byPath[path]
 	if m == nil {
-		ctx := pkcs11.New(path)
-		if ctx == nil {
-			return nil, fmt.Errorf("PKCS#11 module %s cannot be loaded: it is not a PKCS#11 library for this machine, or a library it needs is missing (see ldd %[1]s)", path)
-		}
-		m = &module{path: path, ctx: ctx}
-		modules.byPath[path] = m
-	}
-	if m.users == 0 {
-		if err := m.initialize(); err != nil {
+		f, err := loadFunctions(path)
+		if err != nil {
 			return nil, err
 		}
+		m = &module{path: path, ctx: pkcs11.New(path), functions: f, gate: newGate()}
+		modules.byPath[path] = m
 	}
 	m.users++
 	return m, nil
@@ -74,25 +71,94 @@ func resolveModule(path string) (string, error) {
 	return file, nil
 }
 
-func (m *module) initialize() error {
-	err := m.ctx.Initialize()
-	m.owned = err == nil
-	if err == nil || errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
-		return nil
-	}
-	return fmt.Errorf("%w: module %s: check its configuration (SoftHSM: the file SOFTHSM2_CONF names and the token directory in it)", failure("C_Initialize", "", err), m.path)
-}
-
-// release finalises the library after its last user. Users release only when
-// none of their calls is in flight: finalising under a call crashes.
-func (m *module) release() error {
+// unload finalises the library after its last user, unless a call is still in
+// it and does not return soon: a leak is better than a crash.
+func (m *module) unload() error {
 	modules.Lock()
 	defer modules.Unlock()
 	m.users--
-	if m.users > 0 || !m.owned {
+	if m.users > 0 || !m.gate.shut(anyEpoch) {
 		return nil
 	}
-	if err := m.ctx.Finalize(); err != nil {
+	defer m.gate.open()
+	if !m.gate.drain(time.Second) {
+		return nil
+	}
+	return m.finalise()
+}
+
+// useModule loads and initialises a library for a ceremony, which counts as
+// one long call: nobody finalises the module under it.
+func useModule(path string) (*module, error) {
+	m, err := loadModule(path)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := m.enter(); err != nil {
+		return nil, errors.Join(err, m.unload())
+	}
+	return m, nil
+}
+
+// release ends what useModule began.
+func (m *module) release() error {
+	m.gate.leave()
+	return m.unload()
+}
+
+// enter begins a call, or several, after initialising the module if it is not,
+// and returns the epoch. It waits while somebody else initialises or finalises
+// it. gate.leave ends it.
+func (m *module) enter() (epoch uint64, err error) {
+	g := m.gate
+	if g.enter() {
+		return g.epoch, nil
+	}
+	defer g.open()
+	err = m.ctx.Initialize()
+	if err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
+		return 0, fmt.Errorf("%w: module %s: check its configuration (SoftHSM: the file SOFTHSM2_CONF names and the token directory in it)", failure("C_Initialize", "", err), m.path)
+	}
+	return g.initialised(err == nil), nil
+}
+
+// renew finalises the module, so that the next enter initialises it, for a key
+// that could not be opened in the epoch. It waits for calls under way, and
+// returns an error matching ErrStuck if they do not return.
+func (m *module) renew(k *Key, epoch uint64, patience time.Duration) error {
+	g := m.gate
+	if g.busy(k) || !g.shut(epoch) {
+		return nil
+	}
+	if !g.drain(patience) {
+		g.open()
+		return fmt.Errorf("module %s cannot be initialised anew, because a call has not returned for %s: %w", m.path, patience, ErrStuck)
+	}
+	finalised := make(chan error, 1)
+	go func() {
+		defer g.open()
+		finalised <- m.finalise()
+	}()
+	select {
+	case err := <-finalised:
+		return err
+	case <-time.After(patience):
+		return fmt.Errorf("module %s: C_Finalize has not returned for %s: %w", m.path, patience, ErrStuck)
+	}
+}
+
+// finalise is called with the gate shut and drained. A module that another
+// part of the process initialised is left as it is.
+func (m *module) finalise() error {
+	var err error
+	if m.gate.ours() {
+		err = m.ctx.Finalize()
+	}
+	if errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED)) {
+		err = nil
+	}
+	m.gate.finalised(err == nil)
+	if err != nil {
 		return failure("C_Finalize", "", err)
 	}
 	return nil

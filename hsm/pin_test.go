@@ -15,6 +15,7 @@ import (
 
 	"countersign.dev/hsm"
 	"countersign.dev/hsm/softhsm"
+	"countersign.dev/test/fault"
 )
 
 // withPIN gives the key's configuration a PIN file of its own.
@@ -60,7 +61,7 @@ func TestPINFileRefused(t *testing.T) {
 	missing.URI.PINFile, directory.URI.PINFile = "/nowhere/pin", t.TempDir()
 	refused(t, missing, "PIN file", "/nowhere/pin")
 	refused(t, directory, "not a regular file")
-	if n := module.count("C_Login"); n != 0 {
+	if n := module.Calls("C_Login"); n != 0 {
 		t.Errorf("%d logins tried with unfit PIN files", n)
 	}
 	for _, mode := range []os.FileMode{0o400, 0o440, 0o660} {
@@ -97,7 +98,7 @@ func TestWrongPINIsTriedOnce(t *testing.T) {
 			t.Errorf("second time: %v", err)
 		}
 	}
-	if n := module.count("C_Login"); n != 1 {
+	if n := module.Calls("C_Login"); n != 1 {
 		t.Errorf("%d logins, want exactly 1", n)
 	}
 }
@@ -116,7 +117,7 @@ func TestWrongPINConcurrently(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if n := module.count("C_Login"); n != 1 {
+	if n := module.Calls("C_Login"); n != 1 {
 		t.Errorf("%d logins, want exactly 1", n)
 	}
 }
@@ -138,26 +139,27 @@ func TestWrongPINIsReported(t *testing.T) {
 }
 
 func TestLockedOut(t *testing.T) {
-	for fault, c := range map[string]struct {
+	for name, c := range map[string]struct {
+		spoil  func(faultyModule)
 		want   string
 		logins int
 	}{
-		"final-try":   {"one more wrong PIN locks it", 0},
-		"no-user-pin": {"CKR_USER_PIN_NOT_INITIALIZED", 0},
-		"pin-locked":  {"the security officer must unlock", 1},
-		"pin-expired": {"set a new user PIN", 1},
+		"final try":   {func(m faultyModule) { m.Lie(fault.FinalTry) }, "one more wrong PIN locks it", 0},
+		"no user PIN": {func(m faultyModule) { m.Lie(fault.NoUserPIN) }, "CKR_USER_PIN_NOT_INITIALIZED", 0},
+		"PIN locked":  {func(m faultyModule) { m.Fail("C_Login", fault.PINLocked, 0, fault.Always) }, "the security officer must unlock", 1},
+		"PIN expired": {func(m faultyModule) { m.Fail("C_Login", fault.PINExpired, 0, fault.Always) }, "set a new user PIN", 1},
 	} {
-		t.Run(fault, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
 			tokens := softhsm.New(t)
 			generated := tokens.Key(tokens.Token("registry"), "log-1")
 			module := newFaultyModule(t)
-			module.fault(fault)
+			c.spoil(module)
 			for range 2 {
 				if err := refused(t, module.over(generated), c.want); !errors.Is(err, hsm.ErrStopped) {
 					t.Errorf("does not match ErrStopped: %v", err)
 				}
 			}
-			if n := module.count("C_Login"); n != c.logins {
+			if n := module.Calls("C_Login"); n != c.logins {
 				t.Errorf("%d logins, want %d", n, c.logins)
 			}
 		})

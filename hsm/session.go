@@ -1,7 +1,6 @@
 package hsm
 
 import (
-	"crypto/ed25519"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -111,22 +110,4 @@ func decodeNumbers(value []byte) ([]uint, error) {
 
 func encodeNumber(n uint64) []byte {
 	return binary.NativeEndian.AppendUint64(nil, n)
-}
-
-// sign makes a pure Ed25519 signature and verifies it before anyone sees it: a
-// wrong one may come from a fault and give the key away. After an error the
-// session may be stuck in the operation: close it.
-func (s session) sign(key pkcs11.ObjectHandle, public ed25519.PublicKey, message []byte) ([]byte, error) {
-	err := s.token.ctx.SignInit(s.handle, []*pkcs11.Mechanism{pkcs11.NewMechanism(ckmEdDSA, nil)}, key)
-	if err != nil {
-		return nil, s.failure("C_SignInit", err)
-	}
-	signature, err := s.token.ctx.Sign(s.handle, message)
-	if err != nil {
-		return nil, s.failure("C_Sign", err)
-	}
-	if len(signature) != ed25519.SignatureSize || !ed25519.Verify(public, message, signature) {
-		return nil, fmt.Errorf("C_Sign on token %q: the signature does not verify with the expected public key: the token is faulty or holds another key: %w", s.token.info.Label, ErrStopped)
-	}
-	return signature, nil
 }

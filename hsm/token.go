@@ -26,6 +26,8 @@ type token struct {
 	slot  uint
 	info  TokenInfo
 	flags uint // CKF_… as they were when it was found
+
+	maxSessions uint // or CK_EFFECTIVELY_INFINITE, CK_UNAVAILABLE_INFORMATION
 }
 
 // tokens lists what is in the module's slots, blank tokens too.
@@ -54,7 +56,7 @@ func (m *module) tokenIn(slot uint) (token, error) {
 		return token{}, failure("C_GetTokenInfo", "", err)
 	}
 	version := func(v pkcs11.Version) string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }
-	return token{module: m, slot: slot, flags: info.Flags, info: TokenInfo{
+	return token{module: m, slot: slot, flags: info.Flags, maxSessions: info.MaxSessionCount, info: TokenInfo{
 		Label:        info.Label,
 		Serial:       info.SerialNumber,
 		Manufacturer: info.ManufacturerID,

@@ -29,6 +29,7 @@ import (
 	"time"
 
 	"countersign.dev/provenance"
+	"countersign.dev/test/fault"
 )
 
 const (
@@ -67,6 +68,8 @@ type appliance struct {
 	url    string // of the signing listener
 	public string // of the public listener
 	client *http.Client
+
+	modules map[string]*fault.Module // of agents, where they may fail
 
 	mu        sync.Mutex
 	processes map[string]*process

@@ -5,44 +5,47 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"countersign.dev/test/fault"
 )
 
-// spyModule builds SoftHSM behind a shim that writes down what it is called for.
-func (a *appliance) spyModule() string {
-	a.t.Helper()
-	headers, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/miekg/pkcs11").Output()
-	must(a.t, err)
-	path := a.path("spy.so")
-	cc := exec.Command("cc", "-shared", "-fPIC", "-I", strings.TrimSpace(string(headers)), "-DSOFTHSM=\""+module+"\"", "-o", path, "../hsm/testdata/faulty.c", "-ldl")
-	if out, err := cc.CombinedOutput(); err != nil {
-		a.t.Fatalf("cc (run make deps): %v\n%s", err, out)
-	}
-	return path
-}
-
-// spied starts an agent whose module is the spy, and gives the number of logins so far.
+// spied starts an agent whose module is a faulty one, without faults yet, and gives the number of logins so far.
 func (a *appliance) spied(name string) (p *process, logins func() int) {
 	a.t.Helper()
-	if _, err := os.Stat(a.path("spy.so")); err != nil {
-		config := "out/keyagent-" + name + ".toml"
-		a.write(config, strings.ReplaceAll(a.read(config), module, a.spyModule()))
+	m := a.faulty(name)
+	before := m.Calls("C_Login")
+	return a.start(name, a.command("keyagent", "--config", a.path("out", "keyagent-"+name+".toml"))), func() int {
+		return m.Calls("C_Login") - before
 	}
-	calls := a.path("calls")
-	must(a.t, os.RemoveAll(calls))
-	cmd := a.command("keyagent", "--config", a.path("out", "keyagent-"+name+".toml"))
-	cmd.Env = append(cmd.Env, "HSM_CALLS="+calls)
-	return a.start(name, cmd), func() int {
-		data, err := os.ReadFile(calls)
-		if err != nil && !os.IsNotExist(err) {
-			a.t.Fatal(err)
-		}
-		return strings.Count(string(data), "C_Login")
+}
+
+// faulty is the module of an agent, which fails on demand from the agent's next start on.
+func (a *appliance) faulty(name string) *fault.Module {
+	a.t.Helper()
+	if m := a.modules[name]; m != nil {
+		return m
 	}
+	m := fault.New(a.t, module)
+	if a.modules == nil {
+		a.modules = make(map[string]*fault.Module)
+	}
+	a.modules[name] = m
+	a.configureAgent(name, module, m.Path)
+	return m
+}
+
+// configureAgent replaces a text in an agent's configuration.
+func (a *appliance) configureAgent(name, old, new string) {
+	a.t.Helper()
+	config := "out/keyagent-" + name + ".toml"
+	if !strings.Contains(a.read(config), old) {
+		a.t.Fatalf("%s has no %q", config, old)
+	}
+	a.write(config, strings.ReplaceAll(a.read(config), old, new))
 }
 
 // ends waits for a process to end by itself, with a status, and gives what it said.

@@ -27,7 +27,7 @@ func (t terminal) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\
 
 var errUsage = errors.New("see ceremony --help")
 
-// run gives the exit status: 0 done, 1 not done, 2 wrong arguments.
+// run gives the exit status: 0 done, 1 not done, 2 wrong arguments, 3 inspected and objected to.
 func run(ctx context.Context, args []string, t terminal) int {
 	verb := ""
 	if len(args) > 0 {
@@ -41,6 +41,8 @@ func run(ctx context.Context, args []string, t terminal) int {
 		err = enrol(ctx, args, t)
 	case "end-enrolment":
 		err = endEnrolment(ctx, args, t)
+	case "inspect":
+		err = inspect(ctx, args, t)
 	case "--help", "-h", "help":
 		fmt.Fprint(t.out, usage)
 		return 0
@@ -53,6 +55,8 @@ func run(ctx context.Context, args []string, t terminal) int {
 	switch {
 	case errors.Is(err, errUsage):
 		return 2
+	case errors.Is(err, errObjections):
+		return 3
 	case err != nil:
 		return 1
 	}

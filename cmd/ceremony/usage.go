@@ -7,6 +7,8 @@ const usage = `ceremony creates a registry's keys, its identity and its log.
                  --publisher FILE --namespace PATTERN [--namespace …] [--not-after TIME] --out FILE
   ceremony end-enrolment --key URI --identity FILE      sign the end of one
                  --enrolment FILE|sha256:… --reason TEXT --out FILE
+  ceremony inspect --key URI [--sign] [--json]          what a token can do, what its key really is, and what
+  ceremony inspect --module PATH [--json]               Countersign objects to
 
 create refuses if anything it would make exists. It makes, in this order:
 
@@ -68,5 +70,14 @@ accept this.
 Other keys of the file: expires = "2030-01-01T00:00:00Z" instead of valid_days; serial, where two tokens have one label;
 object, the key's label in the token; module per key; demo = true, for agents that run as the daemon's own user.
 
-Exit status: 0 done, 1 not done, 2 wrong arguments.
+inspect changes nothing. With --module it lists the tokens of a module. With --key it looks at one token; if the URI has
+object or id at that key, otherwise at all keys of the token. Without pin-source it does not log in, and shows what the
+token shows to everyone. It logs in once, and not where another wrong PIN would lock the token. --sign uses the key: it
+signs one message that means nothing, verifies the signature and says how long that took. --json prints the same as JSON.
+A fatal objection keeps an agent from using the key; the others would keep a ceremony from making such a key.
+
+  ceremony inspect --module /usr/lib/softhsm/libsofthsm2.so
+  ceremony inspect --key 'pkcs11:token=registry-a;object=log-1?module-path=/usr/lib/softhsm/libsofthsm2.so&pin-source=file:/etc/countersign/a.pin'
+
+Exit status: 0 done, or inspected without an objection; 1 not done; 2 wrong arguments; 3 inspected, with objections.
 `

@@ -21,6 +21,7 @@ import (
 	"countersign.dev/agent"
 	"countersign.dev/hsm"
 	"countersign.dev/hsm/softhsm"
+	"countersign.dev/test/fault"
 )
 
 const origin = "registry.example/countersign/1"
@@ -240,33 +241,18 @@ func TestCredentialAndNotify(t *testing.T) {
 // does not leave.
 func TestInvariant9StoppedKeyEndsTheProcess(t *testing.T) {
 	s := newSetup(t)
-	fault := filepath.Join(filepath.Dir(s.socket), "fault")
-	uri := s.key.URI
-	uri.ModulePath = corruptModule(t)
-	p := start(t, []string{"KEYAGENT_TEST_FAULT=" + fault}, "--config", s.write(t, uri.String(), s.public()))
+	module, uri := fault.New(t, softhsm.Module), s.key.URI
+	uri.ModulePath = module.Path
+	p := start(t, nil, "--config", s.write(t, uri.String(), s.public()))
 	c, _ := s.wait(t)
 	if _, _, err := c.Sign(t.Context(), origin, s.log.head(t, 2), s.log.proof(t, 1, 2)); err != nil {
 		t.Fatalf("before the fault: %v", err)
 	}
-	must(t, os.WriteFile(fault, nil, 0o600))
+	module.Corrupt(1)
 	if _, _, err := c.Sign(t.Context(), origin, s.log.head(t, 3), s.log.proof(t, 2, 3)); err == nil || !strings.Contains(err.Error(), "the hardware gave no signature") {
 		t.Fatalf("with the fault: %v", err)
 	}
 	p.wantExit(t, 78, "not to be restarted before a person has looked")
-}
-
-// corruptModule builds testdata/corrupt.c.
-func corruptModule(t *testing.T) string {
-	t.Helper()
-	headers, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/miekg/pkcs11").Output()
-	must(t, err)
-	path := filepath.Join(t.TempDir(), "corrupt.so")
-	cc := exec.Command("cc", "-shared", "-fPIC", "-Wall", "-Werror", "-I", strings.TrimSpace(string(headers)),
-		"-DSOFTHSM=\""+softhsm.Module+"\"", "-o", path, "testdata/corrupt.c", "-ldl")
-	if out, err := cc.CombinedOutput(); err != nil {
-		t.Fatalf("cc: %v\n%s", err, out)
-	}
-	return path
 }
 
 func TestCommandLine(t *testing.T) {
