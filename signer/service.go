@@ -24,6 +24,7 @@ type Config struct {
 	DB         *ledger.DB
 	Agents     []AgentConfig
 	FreezeFile string // while it exists the registry is frozen; its text is the reason. Empty: freezes end with the process
+	DrainFile  string // names the agents that are drained. Empty: drains end with the process
 
 	MaxAge       time.Duration // of a publication at admission; 24 h if zero
 	QueueShare   int           // items a caller may have waiting; 4096 if zero
@@ -49,7 +50,7 @@ type Service struct {
 	frozen  atomic.Pointer[string] // why an operator, or the service itself, froze it
 	closing atomic.Bool
 
-	freezing sync.Mutex // frozen and the freeze file change together
+	keeping sync.Mutex // frozen and drained, and the files that keep them, change together
 
 	mu     sync.Mutex
 	signed chan struct{} // closed when a checkpoint is stored; then there is another
@@ -77,7 +78,7 @@ func New(c Config) (*Service, error) {
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", c.Registry, err)
 	}
-	if err := s.readFreeze(); err != nil {
+	if err := errors.Join(s.readFreeze(), s.readDrained()); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", c.Registry, err)
 	}
 	return s, nil
@@ -179,8 +180,8 @@ func (s *Service) now() (time.Time, *Problem) {
 
 // Freeze refuses all new work until Thaw, also across restarts. After an error it holds as long as the process.
 func (s *Service) Freeze(reason string) error {
-	s.freezing.Lock()
-	defer s.freezing.Unlock()
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
 	s.frozen.Store(&reason)
 	s.Logger.Warn("frozen", "registry", s.Registry, "reason", reason)
 	if s.FreezeFile == "" {
@@ -194,8 +195,8 @@ func (s *Service) Freeze(reason string) error {
 
 // Thaw ends a freeze and accepts the clock as it is. After a fork the next head freezes it again: that takes a ceremony.
 func (s *Service) Thaw() error {
-	s.freezing.Lock()
-	defer s.freezing.Unlock()
+	s.keeping.Lock()
+	defer s.keeping.Unlock()
 	if s.FreezeFile != "" {
 		if err := os.Remove(s.FreezeFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -236,12 +237,6 @@ func writeFile(path, text string) error {
 	}
 	return errors.Join(dir.Sync(), dir.Close())
 }
-
-// DrainAgent takes an agent out of the holding rule for maintenance.
-func (s *Service) DrainAgent(name string) error { return s.quorum.drain(name) }
-
-// ReturnAgent gives a drained, stopped or diverged agent back.
-func (s *Service) ReturnAgent(name string) error { return s.quorum.restore(name) }
 
 // Status is the service as an operator sees it.
 type Status struct {

@@ -43,6 +43,7 @@ type config struct {
 type registryConfig struct {
 	Name         string        `toml:"name"`
 	FreezeFile   string        `toml:"freeze_file"`
+	drainFile    string        // beside the ledger
 	MaxAge       duration      `toml:"max_age"`
 	QueueShare   int           `toml:"queue_share"`
 	MaxBatch     int           `toml:"max_batch"`
@@ -141,6 +142,7 @@ func (r *registryConfig) check(ledger string) error {
 	if r.FreezeFile == "" {
 		r.FreezeFile = filepath.Join(filepath.Dir(ledger), r.Name+".frozen")
 	}
+	r.drainFile = filepath.Join(filepath.Dir(ledger), r.Name+".drained")
 	if r.QueueShare != 0 && r.QueueShare < 1000 {
 		return errors.New("queue_share must be at least 1000: one batch call has as many lines")
 	}

@@ -62,7 +62,7 @@ func (c *config) serve(ctx context.Context, log *slog.Logger) error {
 func (c *config) services(db *ledger.DB, log *slog.Logger) ([]*signer.Service, error) {
 	var services []*signer.Service
 	for _, r := range c.Registry {
-		sc := signer.Config{Registry: r.Name, DB: db, FreezeFile: r.FreezeFile, MaxAge: time.Duration(r.MaxAge), QueueShare: r.QueueShare,
+		sc := signer.Config{Registry: r.Name, DB: db, FreezeFile: r.FreezeFile, DrainFile: r.drainFile, MaxAge: time.Duration(r.MaxAge), QueueShare: r.QueueShare,
 			MaxBatch: r.MaxBatch, SignTimeout: time.Duration(r.SignTimeout), AgentTimeout: time.Duration(r.AgentTimeout), Logger: log}
 		for _, a := range r.Agent {
 			sc.Agents = append(sc.Agents, signer.AgentConfig{Name: a.Name, Key: a.PublicKey, Agent: agent.Dial(a.Socket)})
