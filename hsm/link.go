@@ -310,16 +310,16 @@ func (l *link) retire(patience time.Duration) error {
 	return err
 }
 
-// idle waits until nobody uses a session.
+// idle waits until nobody uses a session. The pool may shrink meanwhile.
 func (l *link) idle(patience time.Duration) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
-	defer cancel()
-	for range l.pool.len() {
-		s, ok := l.pool.take(nil, ctx.Done())
-		if !ok {
-			return
+	deadline := time.Now().Add(patience)
+	for taken := 0; taken < l.pool.len() && time.Now().Before(deadline); {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+		if s, ok := l.pool.take(nil, ctx.Done()); ok {
+			defer l.pool.put(s)
+			taken++
 		}
-		defer l.pool.put(s)
+		cancel()
 	}
 }
 

@@ -29,8 +29,8 @@ var profiles = []profile{{
 	name:    "p11-kit",
 	library: "PKCS#11 Kit", // measured: proxy and, once connected, client of 0.24.1
 	notes: []string{
-		"p11-kit does not carry CKM_EDDSA over its remote protocol: load the vendor's module itself", // p11-kit#668, #776; measured with 0.24.1 and 0.25.5
-		"when the remote end goes away every call fails until the module is finalised",               // measured with kill -9 of p11-kit-server: CKR_DEVICE_ERROR, C_GetSlotList too
+		"p11-kit does not carry CKM_EDDSA over its remote protocol: load the vendor's module itself",                  // p11-kit#668, #776; measured with 0.24.1 and 0.25.5
+		"when the remote end goes away every call fails until the module is finalised, which an agent does by itself", // measured with kill -9 of p11-kit-server: CKR_DEVICE_ERROR, C_GetSlotList too
 	},
 }, {
 	name:         "SoftHSM",
@@ -38,8 +38,8 @@ var profiles = []profile{{
 	notes: []string{
 		"a software token: keys are as safe as its token directory; for tests and demonstrations",
 		"wrong PINs are counted, but never lock it",
-		"after its directory went away and came back it finds no key until the module is finalised",
-		"it loses about 190 bytes of memory per Ed25519 signature", // up to 2.7.0; SoftHSMv2#858, #863
+		"after its directory went away and came back it finds no key until the module is finalised, which an agent does by itself",
+		"it loses about 190 bytes of memory per Ed25519 signature: see recycle_after in keyagent --help", // up to 2.7.0; SoftHSMv2#858, #863
 	},
 }, {
 	name:         "NSS",

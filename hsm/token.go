@@ -55,14 +55,13 @@ func (m *module) tokenIn(slot uint) (token, error) {
 	if err != nil {
 		return token{}, failure("C_GetTokenInfo", "", err)
 	}
-	version := func(v pkcs11.Version) string { return fmt.Sprintf("%d.%d", v.Major, v.Minor) }
 	return token{module: m, slot: slot, flags: info.Flags, maxSessions: info.MaxSessionCount, info: TokenInfo{
 		Label:        info.Label,
 		Serial:       info.SerialNumber,
 		Manufacturer: info.ManufacturerID,
 		Model:        info.Model,
-		Hardware:     version(info.HardwareVersion),
-		Firmware:     version(info.FirmwareVersion),
+		Hardware:     versionText(info.HardwareVersion),
+		Firmware:     versionText(info.FirmwareVersion),
 	}}, nil
 }
 

@@ -176,6 +176,7 @@ func TestForwards(t *testing.T) {
 	if sign, all := d.Calls("C_Sign"), d.Signatures(); sign != 72 || all != 72 || d.Corrupted() != 0 {
 		t.Errorf("%d calls, %d signatures, %d corrupted", sign, all, d.Corrupted())
 	}
+	wantCode(t, d.Login(s, pkcs11.CKU_USER, d.pin), pkcs11.CKR_USER_ALREADY_LOGGED_IN)
 	must(t, d.Logout(s))
 	wantCode(t, d.Login(s, pkcs11.CKU_USER, "wrong"), pkcs11.CKR_PIN_INCORRECT)
 	if good, wrong := d.Logins(); good != 1 || wrong != 1 {

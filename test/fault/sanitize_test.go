@@ -47,7 +47,7 @@ func TestSanitized(t *testing.T) {
 	if err != nil || strings.Contains(out.String(), "Sanitizer") || strings.Contains(out.String(), "runtime error") {
 		t.Fatalf("%v", err)
 	}
-	if m.Signatures() < 100 || m.Calls("C_Initialize") < 3 {
+	if m.Signatures() < 20 || m.Calls("C_Initialize") < 3 {
 		t.Errorf("only %d signatures and %d calls of C_Initialize: the test tested little", m.Signatures(), m.Calls("C_Initialize"))
 	}
 }

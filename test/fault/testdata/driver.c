@@ -83,7 +83,7 @@ static CK_RV sign(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
 
 static void read_key(CK_SESSION_HANDLE s, CK_OBJECT_HANDLE key)
 {
-	CK_BYTE a[64], b[1], c[64];
+	CK_BYTE a[34], b[1], c[sizeof(CK_MECHANISM_TYPE)];
 	CK_ATTRIBUTE t[] = {{CKA_EC_POINT, a, sizeof a}, {CKA_LOCAL, b, sizeof b}, {CKA_EC_PARAMS, NULL, 0}, {CKA_ALLOWED_MECHANISMS, c, sizeof c}};
 	check(p11->C_GetAttributeValue(s, key, t, 4));
 }
@@ -162,9 +162,8 @@ int main(int count, char **arguments)
 	stopped = 1;
 	for (int i = 0; i < 6; i++)
 		pthread_join(threads[i], NULL);
-	CK_RV rv = p11->C_Finalize(NULL);
-	if (rv == CKR_OK)
-		rv = start();
+	check(p11->C_Finalize(NULL)); /* nobody may have managed to initialise it again */
+	CK_RV rv = start();
 	if (rv == CKR_OK)
 		rv = use(1, 1);
 	if (rv == CKR_OK)
