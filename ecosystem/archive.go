@@ -1,7 +1,9 @@
 package ecosystem
 
 import (
+	"archive/zip"
 	"bytes"
+	"cmp"
 	"fmt"
 	"io"
 	"strings"
@@ -97,8 +99,9 @@ func foldRune(r rune) rune {
 // A document is the file in an archive that says what the package is called. Everything that could be taken
 // for it has to be offered to it.
 type document struct {
-	name string // as it must be spelled, without directories
-	data []byte // nil until found
+	name  string // as it must be spelled, without directories
+	limit int64  // bytes; maxDocument if 0
+	data  []byte // nil until found
 }
 
 // claims reports whether path, relative to the directory the document belongs in, is the document. It fails
@@ -119,12 +122,13 @@ func (d *document) claims(path string, regular bool) (bool, error) {
 
 // take reads the document. A further copy must say the same.
 func (d *document) take(r io.Reader) error {
-	data, err := io.ReadAll(io.LimitReader(r, maxDocument+1))
+	limit := cmp.Or(d.limit, maxDocument)
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return fmt.Errorf("read %s: %v", d.name, err)
 	}
-	if len(data) > maxDocument {
-		return fmt.Errorf("%s is larger than %d bytes", d.name, maxDocument)
+	if int64(len(data)) > limit {
+		return fmt.Errorf("%s is larger than %d bytes", d.name, limit)
 	}
 	if !utf8.Valid(data) {
 		return fmt.Errorf("%s is not UTF-8", d.name)
@@ -134,6 +138,16 @@ func (d *document) take(r io.Reader) error {
 	}
 	d.data = data
 	return nil
+}
+
+// takeFrom reads the document from an entry of a zip.
+func (d *document) takeFrom(f *zip.File) error {
+	content, err := f.Open()
+	if err != nil {
+		return fmt.Errorf("open %q: %v", f.Name, err)
+	}
+	defer content.Close()
+	return d.take(content)
 }
 
 // found fails if the document was not in the archive.

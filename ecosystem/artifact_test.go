@@ -35,11 +35,15 @@ func testNameError(t *testing.T, path string, want ecosystem.NameError) {
 }
 
 func TestUnknownKind(t *testing.T) {
-	for _, name := range []string{"lib-1.0.jar", "widget-1.0.0.TGZ", "widget-1.0.0.tar", "widget", "tgz", "v1.0.0.zip.asc"} {
+	for _, name := range []string{"lib-1.0.war", "widget-1.0.0.TGZ", "widget", "tgz", "v1.0.0.zip.asc"} {
 		_, err := ecosystem.Read(write(t, name, tgz(widget)))
 		if !errors.Is(err, ecosystem.ErrUnknownKind) || !strings.Contains(err.Error(), "give --purl") {
 			t.Errorf("%s: got %v", name, err)
 		}
+	}
+	_, err := ecosystem.Read(write(t, "widget-1.0.0.tar", tarOf(widget)))
+	if !errors.Is(err, ecosystem.ErrUnknownKind) || !strings.Contains(err.Error(), "neither metadata.config nor oci-layout") {
+		t.Errorf("a tar of another kind: got %v", err)
 	}
 }
 
@@ -55,7 +59,8 @@ func TestNoFile(t *testing.T) {
 	for path, reason := range map[string]string{
 		directory: "not a regular file", pipe: "not a regular file", filepath.Join(folder, "c.tgz"): "no such file",
 	} {
-		if _, err := ecosystem.Read(path); err == nil || !strings.Contains(err.Error(), reason) {
+		_, err := ecosystem.Read(path)
+		if err == nil || path != directory && !strings.Contains(err.Error(), reason) {
 			t.Errorf("Read(%s): got %v, want %q", path, err, reason)
 		}
 		if _, _, err := ecosystem.Digests(path, ""); err == nil || !strings.Contains(err.Error(), reason) {

@@ -33,7 +33,7 @@ func readModule(in *input) (provenance.Coordinate, error) {
 	if err != nil {
 		return provenance.Coordinate{}, err
 	}
-	coordinate, err := provenance.NewCoordinate("golang", m.Path, m.Version.Version, "")
+	coordinate, err := claimed("module@version/", "golang", m.Path, m.Version.Version, "")
 	if err != nil {
 		return provenance.Coordinate{}, err
 	}
@@ -88,7 +88,7 @@ func openModule(in *input) (*goModule, error) {
 	if err != nil {
 		return nil, err
 	}
-	checked, err := modzip.CheckZip(version, in.Name())
+	checked, err := modzip.CheckZip(version, in.path)
 	if len(checked.Invalid) > 0 {
 		first := checked.Invalid[0] // of perhaps very many
 		return nil, fmt.Errorf("zip entry %q: %v", first.Path, first.Err)

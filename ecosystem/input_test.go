@@ -13,7 +13,7 @@ func TestFileThatChanges(t *testing.T) {
 		if err := os.WriteFile(path, make([]byte, 100), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		in, err := open(path)
+		in, err := openFile(path)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,14 +27,18 @@ func TestFileThatChanges(t *testing.T) {
 	}
 }
 
-// No suffix in the table may be the end of another, or the first row would take the other's files.
+// No suffix in the table may be the end of another, or the first row would take the other's files; rows with the
+// same suffix need markers that differ.
 func TestTable(t *testing.T) {
 	for i, k := range kinds {
 		if k.ecosystem == "" || k.what == "" || k.suffix == "" || k.read == nil {
 			t.Errorf("row %d is incomplete", i)
 		}
 		for j, other := range kinds {
-			if i != j && strings.HasSuffix(other.suffix, k.suffix) {
+			if i == j || !strings.HasSuffix(other.suffix, k.suffix) {
+				continue
+			}
+			if k.suffix != other.suffix || k.marker == "" || k.marker == other.marker {
 				t.Errorf("%s ends in %s", other.suffix, k.suffix)
 			}
 		}

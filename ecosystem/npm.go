@@ -36,9 +36,9 @@ func readNPM(in *input) (provenance.Coordinate, error) {
 	if err != nil {
 		return provenance.Coordinate{}, err
 	}
-	coordinate, err := provenance.NewCoordinate("npm", name, version, "")
+	coordinate, err := claimed("package.json", "npm", name, version, "")
 	if err != nil {
-		return provenance.Coordinate{}, fmt.Errorf("package.json: %v", err)
+		return provenance.Coordinate{}, err
 	}
 	return coordinate, in.mustBeCalled(packName(coordinate), name+" "+version)
 }

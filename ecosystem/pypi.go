@@ -53,12 +53,7 @@ func (w *wheel) visit(f *zip.File) error {
 	if !ok || err != nil {
 		return err
 	}
-	content, err := f.Open()
-	if err != nil {
-		return fmt.Errorf("open %q: %v", f.Name, err)
-	}
-	defer content.Close()
-	return w.metadata.take(content)
+	return w.metadata.takeFrom(f)
 }
 
 func isDistInfo(element string) bool { return hasSuffix(element, ".dist-info") }
@@ -71,16 +66,8 @@ func hasSuffix(element, suffix string) bool {
 // readSdist reads PKG-INFO from the only directory at the top. pip drops the first element of all paths, but
 // only if it is the same for all.
 func readSdist(in *input) (provenance.Coordinate, error) {
-	var directory string
 	info := document{name: "PKG-INFO"}
-	err := walkTarball(in.stream(), func(e tarEntry, body io.Reader) error {
-		top, path, below := strings.Cut(e.name, "/")
-		if directory == "" {
-			directory = top
-		}
-		if top != directory || !below && e.kind != typeDirectory {
-			return fmt.Errorf("%q is not below the directory %q", e.name, directory)
-		}
+	directory, err := walkDirectory(in.stream(), func(e tarEntry, path string, body io.Reader) error {
 		ok, err := info.claims(path, e.kind == typeFile)
 		if !ok || err != nil {
 			return err
@@ -103,9 +90,9 @@ func pypiCoordinate(in *input, metadata document, directory string) (provenance.
 		return provenance.Coordinate{}, fmt.Errorf("%s: %v", metadata.name, err)
 	}
 	const sdist = ".tar.gz"
-	inside, err := provenance.NewCoordinate("pypi", name, version, name+"-"+version+sdist)
+	inside, err := claimed(metadata.name, "pypi", name, version, name+"-"+version+sdist)
 	if err != nil {
-		return provenance.Coordinate{}, fmt.Errorf("%s: %v", metadata.name, err)
+		return provenance.Coordinate{}, err
 	}
 	if _, err := provenance.NewCoordinate("pypi", name, version, directory+sdist); err != nil {
 		return provenance.Coordinate{}, fmt.Errorf("%s says %s %s but is in the directory %q",

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -46,14 +47,55 @@ func walkTarball(r io.Reader, visit func(tarEntry, io.Reader) error) error {
 		return fmt.Errorf("read gzip: %v", err)
 	}
 	z.Multistream(false)
-	t := tarReader{r: &meter{r: z, limit: maxUnpacked}, links: make(map[string]bool)}
-	if err := t.walk(visit); err != nil {
+	if err := walkTar(&meter{r: z, limit: maxUnpacked}, visit); err != nil {
 		return err
 	}
 	if _, err := compressed.ReadByte(); err != io.EOF {
 		return errors.New("there is data behind the gzip stream")
 	}
 	return nil
+}
+
+// walkDirectory is walkTarball for one that holds only a directory: visit also gets the path below it.
+func walkDirectory(r io.Reader, visit func(e tarEntry, path string, body io.Reader) error) (directory string, err error) {
+	err = walkTarball(r, func(e tarEntry, body io.Reader) error {
+		top, path, below := strings.Cut(e.name, "/")
+		if directory == "" {
+			directory = top
+		}
+		if top != directory || !below && e.kind != typeDirectory {
+			return fmt.Errorf("%q is not below the directory %q", e.name, directory)
+		}
+		return visit(e, path, body)
+	})
+	return directory, err
+}
+
+// walkTar calls visit with each entry of a tar and its content. From r it reads no further than that.
+func walkTar(r io.Reader, visit func(tarEntry, io.Reader) error) error {
+	t := tarReader{r: r, links: make(map[string]bool)}
+	return t.walk(visit)
+}
+
+// findEntry returns the first of the names that a tar has an entry of; "" if it has none.
+func findEntry(path string, names []string) (found string, err error) {
+	in, err := openFile(path)
+	if err != nil {
+		return "", err
+	}
+	defer in.Close()
+	stop := errors.New("found")
+	err = walkTar(in.stream(), func(e tarEntry, _ io.Reader) error {
+		if slices.Contains(names, e.name) {
+			found = e.name
+			return stop
+		}
+		return nil
+	})
+	if err != nil && err != stop {
+		return "", fmt.Errorf("%s: %v", path, err)
+	}
+	return found, nil
 }
 
 type tarReader struct {

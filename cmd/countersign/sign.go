@@ -20,8 +20,10 @@ const signUsage = `usage: countersign sign --key NAME.key --registry HOST [--pur
 sign makes a publication: the publisher's signed word that this file is this
 package, for this registry. It is written to ARTIFACT.publication.json.
 
-The coordinate is read from inside an npm .tgz, a Go module zip, a Python wheel
-or a Python .tar.gz. For other files, or those that do not say it, name it:
+The coordinate is read from inside an npm .tgz, a Rust .crate, a Hex .tar, a
+Python wheel or .tar.gz, a Go module zip, a NuGet .nupkg, a Maven .pom or .jar
+(with its .pom in it or beside it), or an OCI image layout, which is a directory
+or .tar. For other files, or those that do not say it, name it:
 
   --purl            for example pkg:maven/com.acme/lib@1.0. Where the file says
                     it too, both must be the same
@@ -68,7 +70,7 @@ func sign(args []string, t terminal) error {
 	if draft.Attributes, err = claims.attributes(); err != nil {
 		return err
 	}
-	path := cmp.Or(*out, artifact+".publication.json")
+	path := cmp.Or(*out, filepath.Clean(artifact)+".publication.json")
 	if err := unsigned(path); err != nil {
 		return err
 	}
@@ -119,8 +121,10 @@ func describe(draft *provenance.Draft, artifact, purl string, t terminal) error 
 			return err
 		}
 		read.Coordinate = given
-	case purl != "" && given != read.Coordinate:
+	case purl != "" && !read.Agrees(given):
 		return hint(fmt.Errorf("%s is %s, not %s", artifact, read.Coordinate, given), "leave out --purl, or choose the right file")
+	case purl != "":
+		read.Coordinate = given // it may say more than the file, such as a Hex package's repository
 	}
 	draft.Coordinate, draft.Digests = read.Coordinate, read.Digests
 	draft.FileName = cmp.Or(read.Coordinate.FileName(), filepath.Base(artifact))

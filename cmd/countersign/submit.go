@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"path/filepath"
 
 	"github.com/go-json-experiment/json"
 
@@ -74,7 +75,7 @@ func submit(args []string, t terminal) error {
 	var all []*submission
 	for _, artifact := range artifacts {
 		s := &submission{artifact: artifact, out: cmp.Or(*out, artifact+".bundle.json")}
-		if err := s.prepare(cmp.Or(*publication, artifact+".publication.json"), where.registry); err != nil {
+		if err := s.prepare(cmp.Or(*publication, filepath.Clean(artifact)+".publication.json"), where.registry); err != nil {
 			return err
 		}
 		kept, err := s.kept()
