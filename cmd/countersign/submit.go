@@ -74,7 +74,7 @@ func submit(args []string, t terminal) error {
 	}
 	var all []*submission
 	for _, artifact := range artifacts {
-		s := &submission{artifact: artifact, out: cmp.Or(*out, artifact+".bundle.json")}
+		s := &submission{artifact: artifact, out: cmp.Or(*out, filepath.Clean(artifact)+".bundle.json")}
 		if err := s.prepare(cmp.Or(*publication, filepath.Clean(artifact)+".publication.json"), where.registry); err != nil {
 			return err
 		}

@@ -1,6 +1,9 @@
 package main
 
-import "flag"
+import (
+	"flag"
+	"path/filepath"
+)
 
 // verifyFlags are the arguments of verify.
 type verifyFlags struct {
@@ -43,7 +46,7 @@ func (f *verifyFlags) check(operands []string) error {
 		return err
 	}
 	if f.bundle == "" {
-		f.bundle = f.artifact + ".bundle.json"
+		f.bundle = filepath.Clean(f.artifact) + ".bundle.json"
 	}
 	return nil
 }
