@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"syscall"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -99,32 +100,48 @@ func (c *Client) post(ctx context.Context, operation string, request message, an
 }
 
 func (c *Client) call(ctx context.Context, method, operation string, body []byte, answer message) error {
-	r, err := http.NewRequestWithContext(ctx, method, "http://agent/v1/"+operation, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("agent %s: %w", c.socket, err)
+	status, data, err := c.exchange(ctx, method, operation, body)
+	if broken(err) {
+		// The agent ended, or started again in place; then this waits for it.
+		status, data, err = c.exchange(ctx, method, operation, body)
 	}
-	r.Header.Set("Content-Type", "application/json")
-	// An empty key is not sent; it tells net/http to repeat the request if an idle connection turns out to be dead.
-	r.Header["Idempotency-Key"] = nil
-	resp, err := c.http.Do(r)
-	if err != nil {
-		return fmt.Errorf("agent %s: %w", c.socket, err)
-	}
-	defer resp.Body.Close()
-	data, err := io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
-	if err == nil && len(data) > maxBody {
-		err = errors.New("answer is over 64 KiB")
-	}
-	if err == nil && resp.StatusCode == http.StatusOK {
+	if err == nil && status == http.StatusOK {
 		err = decode(data, answer)
 	}
 	if err != nil {
 		return fmt.Errorf("agent %s: %s: %w", c.socket, operation, err)
 	}
-	if resp.StatusCode != http.StatusOK {
-		return c.problem(operation, resp.StatusCode, data)
+	if status != http.StatusOK {
+		return c.problem(operation, status, data)
 	}
 	return nil
+}
+
+// broken reports whether a connection ended under a request. A connection that was refused is another matter.
+func broken(err error) bool {
+	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
+}
+
+// exchange sends a request and reads the answer.
+func (c *Client) exchange(ctx context.Context, method, operation string, body []byte) (status int, data []byte, err error) {
+	r, err := http.NewRequestWithContext(ctx, method, "http://agent/v1/"+operation, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	r.Header.Set("Content-Type", "application/json")
+	// An empty key is not sent; it tells net/http to repeat the request for every idle connection that turns out to be
+	// dead.
+	r.Header["Idempotency-Key"] = nil
+	resp, err := c.http.Do(r)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer resp.Body.Close()
+	data, err = io.ReadAll(io.LimitReader(resp.Body, maxBody+1))
+	if err == nil && len(data) > maxBody {
+		err = errors.New("answer is over 64 KiB")
+	}
+	return resp.StatusCode, data, err
 }
 
 func (c *Client) problem(operation string, status int, data []byte) error {

@@ -71,8 +71,36 @@ func TestClientOfHostileAgent(t *testing.T) {
 	wantRefused(t, "control", err, a.head(8))
 }
 
+// An agent that starts again in place may take a connection with it. The request is sent once more, and only once.
+func TestClientRepeatsABrokenRequest(t *testing.T) {
+	a := newTree(9, "a")
+	answer := fmt.Sprintf("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n{\"size\":9,\"root\":\"%s\"}", tlog.Hash(a.head(9).Root))
+	for name, tt := range map[string]struct {
+		answers []string
+		asked   int
+		good    bool
+	}{
+		"broken once":      {[]string{"", answer}, 2, true},
+		"broken in a body": {[]string{strings.Replace(answer, "Connection: close", "Content-Length: 500", 1), answer}, 2, true},
+		"broken twice":     {[]string{"", "", answer}, 2, false},
+		"noise":            {[]string{"\x00\x01", answer}, 1, false},
+	} {
+		asked := 0
+		c := agent.Dial(scriptedAgent(t, func() string { asked++; return tt.answers[asked-1] }))
+		if mark, err := c.Watermark(t.Context(), origin); (err == nil) != tt.good || tt.good && mark != a.head(9) || asked != tt.asked {
+			t.Errorf("%s: %v, asked %d times", name, err, asked)
+		}
+		c.Close()
+	}
+}
+
 // fakeAgent reads a request and writes the same bytes whatever it says.
 func fakeAgent(t *testing.T, answer string) string {
+	t.Helper()
+	return scriptedAgent(t, func() string { return answer })
+}
+
+func scriptedAgent(t *testing.T, answer func() string) string {
 	t.Helper()
 	path := socketPath(t)
 	l, err := net.Listen("unix", path)
@@ -85,7 +113,7 @@ func fakeAgent(t *testing.T, answer string) string {
 				return
 			}
 			http.ReadRequest(bufio.NewReader(c))
-			io.WriteString(c, answer)
+			io.WriteString(c, answer())
 			c.Close()
 		}
 	}()

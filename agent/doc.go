@@ -30,6 +30,9 @@
 // replaces it, which withholds service and forges nothing: with a threshold over half of the keys two acceptable heads
 // on different branches need one agent to sign both.
 //
+// A signer can stop its guard too, with a [StoppedError]: a token that refused the PIN is not asked again. And it can tell
+// how its device is, by a method Health() error, which /v1/health and /v1/logs pass on.
+//
 // A hardware call cannot be cancelled. A caller whose context ends gets [ErrBusy], the guard stays busy until the call
 // returns, and there is never more than one such call per guard. The caller asks again later: the same head is signed
 // again, so repeating a request is always safe.
@@ -51,6 +54,14 @@
 // where 2m-n is over 1, as with 3 of 4, and makes one with 2 of 3 if the third agent lags. Do not back this directory up.
 // An agent that lost it is replaced by a ceremony.
 //
+// # Starting again in place
+//
+// A PKCS#11 module that is stuck, or that leaks, is left only by leaving the process. So that nobody is refused
+// meanwhile, the program executes itself: the process, its socket and its locks stay. Before that it ends its server,
+// with a listener whose Close only ends Accept: who connects from then on waits in the kernel's queue. Descriptors say
+// what to let through, [Inherit] and [InheritState] take it up. No other agent can slip in, since no lock is ever
+// released. [Client] repeats a request whose connection broke, once, so that one lost on its way is not noticed.
+//
 // # The protocol
 //
 // HTTP/1.1 with JSON bodies over a unix socket:
@@ -58,8 +69,9 @@
 //	POST /v1/watermark {origin}                     -> {size, root}
 //	POST /v1/sign      {origin, size, root, proof}  -> {signature, watermark}
 //	POST /v1/record    {origin, checkpoint, proof}  -> {size, root}
-//	GET  /v1/logs                                   -> {logs: [{origin, publicKey, keyId, keyIds, threshold, watermark, stopped?}]}
-//	GET  /v1/health                                 -> {status: "ok"}, or stopped if any guard is
+//	GET  /v1/logs                                   -> {logs: [{origin, publicKey, keyId, keyIds, threshold, watermark, device?, stopped?}]}
+//	GET  /v1/health                                 -> {status: "ok", goroutines, signatures}, or stopped if any guard
+//	                                                   is, or failed with 503 while a device does not sign
 //
 // Roots, proof hashes and signatures are canonical base64, public keys the base64 of their SubjectPublicKeyInfo, the
 // checkpoint is the text of the signed note. Every member is required and no other is allowed. A refusal is

@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"errors"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -16,6 +17,9 @@ func (s *State) Flags() (int, error) { return unix.FcntlInt(s.file.Fd(), unix.F_
 func (s *Server) ShortTimeouts(d time.Duration) {
 	s.http.ReadHeaderTimeout, s.http.ReadTimeout = d, d
 }
+
+// Vanish closes the descriptors and leaves the files, as the end of a process does.
+func (l *Listener) Vanish() error { return errors.Join(l.UnixListener.Close(), l.lock.Close()) }
 
 var (
 	EncodeRecord = encodeRecord

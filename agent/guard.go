@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
@@ -25,12 +26,18 @@ type Guard struct {
 	// slot is held while an operation runs, and by nothing else may mark be moved.
 	slot chan struct{}
 
+	signatures atomic.Uint64 // that left
+
 	mu   sync.Mutex // guards mark and stop
 	mark Head       // durable
 	stop *StoppedError
 }
 
-// NewGuard takes the state over: one guard per state. The signer's key must be one of the log's.
+// patient is a signer that knows how its device is. Health never waits for the device; nil says that it signs.
+type patient interface{ Health() error }
+
+// NewGuard takes the state over: one guard per state. The signer's key must be one of the log's. A signer with a method
+// Health() error is asked how its device is. A signer that returns a *StoppedError stops the guard.
 func NewGuard(log Log, signer crypto.Signer, state *State) (*Guard, error) {
 	key, ok := signer.Public().(ed25519.PublicKey)
 	if !ok {
@@ -164,12 +171,16 @@ func (g *Guard) sign(head Head) (signature [64]byte, err error) {
 	if stopped := <-written; stopped != nil {
 		return signature, stopped
 	}
+	if stopped := (*StoppedError)(nil); errors.As(err, &stopped) {
+		return signature, g.latch(stopped.Reason, stopped.Cause)
+	}
 	if err != nil {
 		return signature, fmt.Errorf("sign head of %s at size %d: %w", g.log.Origin, head.Size, err)
 	}
 	if len(raw) != len(signature) || !ed25519.Verify(g.key, []byte(text), raw) {
 		return signature, g.latch("the hardware returned a signature that does not verify", errors.New("wrong key or faulty device"))
 	}
+	g.signatures.Add(1)
 	return [64]byte(raw), nil
 }
 
@@ -184,6 +195,14 @@ func (g *Guard) advance(head Head) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.mark = head
+	return nil
+}
+
+// health is nil for a signer that does not tell.
+func (g *Guard) health() error {
+	if p, ok := g.signer.(patient); ok {
+		return p.Health()
+	}
 	return nil
 }
 

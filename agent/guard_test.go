@@ -5,6 +5,7 @@ import (
 	"crypto/ed25519"
 	"crypto/sha256"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -219,6 +220,62 @@ func wantStopped(t *testing.T, err error) {
 	t.Helper()
 	if stopped := new(agent.StoppedError); !errors.As(err, &stopped) {
 		t.Fatalf("%v, want stopped", err)
+	}
+}
+
+// Invariant 9: a signer that says it is stopped stops the guard, which gives the signer's reason, and asks it no more.
+func TestInvariant9SignerStops(t *testing.T) {
+	a := newTree(5, "a")
+	calls := 0
+	stop := &agent.StoppedError{Reason: "the token refused the PIN"}
+	d := device{testKey(1), func([]byte) ([]byte, error) { calls++; return nil, fmt.Errorf("C_Login: %w", stop) }}
+	g := guardOf(t, d, openState(t, stateDir(t, a.head(2))))
+	_, socket := serve(t, g)
+	c := agent.Dial(socket)
+	defer c.Close()
+	for range 2 {
+		_, _, err := c.Sign(t.Context(), origin, a.head(5), a.proof(2, 5))
+		if stopped := new(agent.StoppedError); !errors.As(err, &stopped) || stopped.Reason != stop.Reason {
+			t.Fatalf("Sign: %v", err)
+		}
+	}
+	logs, err := c.Logs(t.Context())
+	if err != nil || logs[0].Stopped != stop.Reason || calls != 1 {
+		t.Fatalf("Logs: %+v, %v; the device was asked %d times", logs, err, calls)
+	}
+}
+
+// ill is a device that tells how it is.
+type ill struct {
+	device
+	health error
+}
+
+func (i *ill) Health() error { return i.health }
+
+func TestHealth(t *testing.T) {
+	a := newTree(5, "a")
+	d := &ill{device: device{testKey(1), func(m []byte) ([]byte, error) { return ed25519.Sign(testKey(1), m), nil }}}
+	_, socket := serve(t, guardOf(t, d, openState(t, stateDir(t, a.head(2)))))
+	c := agent.Dial(socket)
+	defer c.Close()
+	logs, err := c.Logs(t.Context())
+	if err != nil || logs[0].Device != "up" {
+		t.Fatalf("Logs: %+v, %v", logs, err)
+	}
+	if status, body := raw(t, socket, "GET", "/v1/health", ""); status != 200 {
+		t.Fatalf("health: %d %s", status, body)
+	}
+	d.health = errors.New("recovering since 13:04:05: CKR_DEVICE_REMOVED")
+	if logs, err = c.Logs(t.Context()); err != nil || logs[0].Device != d.health.Error() || logs[0].Stopped != "" {
+		t.Fatalf("Logs: %+v, %v", logs, err)
+	}
+	status, body := raw(t, socket, "GET", "/v1/health", "")
+	if status != 503 || body != `{"code":"failed","message":"recovering since 13:04:05: CKR_DEVICE_REMOVED"}` {
+		t.Fatalf("health: %d %s", status, body)
+	}
+	if _, err := c.Watermark(t.Context(), origin); err != nil {
+		t.Fatalf("Watermark without a device: %v", err)
 	}
 }
 

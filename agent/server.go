@@ -10,7 +10,9 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"runtime"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -18,7 +20,9 @@ import (
 
 const (
 	operationTime = 30 * time.Second // longer than any hardware call that will still succeed
-	nobody        = 65534            // the kernel's stand-in for every user it cannot name
+	answerTime    = time.Second      // to write answers to requests that wait no longer
+	silence       = 100 * time.Millisecond
+	nobody        = 65534 // the kernel's stand-in for every user it cannot name
 )
 
 // Config says what a server serves and to whom.
@@ -36,6 +40,9 @@ type Server struct {
 	allow  []int
 	log    *slog.Logger
 	http   *http.Server
+
+	abandon context.CancelFunc // ends the wait of every request
+	silent  sync.Map           // net.Conn: has sent nothing yet
 }
 
 // NewServer refuses two guards of one log or with one key, and a configuration that nobody, or everybody, could use.
@@ -51,9 +58,13 @@ func NewServer(c Config) (*Server, error) {
 	if s.allow, err = allowed(c.AllowUIDs, c.AllowOwnUID); err != nil {
 		return nil, err
 	}
+	base, abandon := context.WithCancel(context.Background())
+	s.abandon = abandon
 	s.http = &http.Server{
 		Handler:           s.handler(),
+		BaseContext:       func(net.Listener) context.Context { return base },
 		ConnContext:       withPeer,
+		ConnState:         s.track,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       10 * time.Second,
 		WriteTimeout:      operationTime + 15*time.Second,
@@ -61,7 +72,27 @@ func NewServer(c Config) (*Server, error) {
 		MaxHeaderBytes:    8 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelWarn),
 	}
+	s.http.RegisterOnShutdown(s.closeSilent)
 	return s, nil
+}
+
+// track knows the connections that have sent nothing.
+func (s *Server) track(c net.Conn, state http.ConnState) {
+	if state == http.StateNew {
+		s.silent.Store(c, nil)
+	} else {
+		s.silent.Delete(c)
+	}
+}
+
+// closeSilent keeps connections that a client made and does not need from holding up Shutdown, as net/http does for five
+// seconds in case a request is on its way. A client of ours sends at once, or asks again.
+func (s *Server) closeSilent() {
+	time.Sleep(silence)
+	s.silent.Range(func(c, _ any) bool {
+		c.(net.Conn).Close()
+		return true
+	})
 }
 
 func (s *Server) admitGuards() error {
@@ -110,11 +141,17 @@ func (s *Server) Serve(l net.Listener) error {
 }
 
 // Shutdown takes no new request, answers those in flight, and then waits for hardware calls whose caller went away.
-// Afterwards the guards refuse everything and their states may be closed.
+// Afterwards the guards refuse everything and their states may be closed. When ctx ends first, what still waits is
+// answered that the agent is busy.
 func (s *Server) Shutdown(ctx context.Context) error {
 	err := s.http.Shutdown(ctx)
 	if err != nil {
-		s.http.Close()
+		s.abandon()
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), answerTime)
+		defer cancel()
+		if s.http.Shutdown(last) != nil {
+			s.http.Close()
+		}
 	}
 	for _, g := range s.order {
 		err = errors.Join(err, g.close(ctx))
@@ -235,12 +272,17 @@ func (s *Server) logs(context.Context, []byte) (any, error) {
 }
 
 func (s *Server) health(context.Context, []byte) (any, error) {
+	a := &healthAnswer{Status: "ok", Goroutines: runtime.NumGoroutine()}
 	for _, g := range s.order {
 		if _, stop := g.position(); stop != nil {
 			return nil, stop
 		}
+		if err := g.health(); err != nil {
+			return nil, &requestError{http.StatusServiceUnavailable, codeFailed, err.Error()}
+		}
+		a.Signatures += g.signatures.Load()
 	}
-	return map[string]string{"status": "ok"}, nil
+	return a, nil
 }
 
 // refuse is the one place that turns an error into an answer, and logs it.
@@ -299,6 +341,12 @@ func (g *Guard) status() LogStatus {
 	}
 	if stop != nil {
 		l.Stopped = cmp.Or(stop.Reason, "stopped")
+	}
+	if p, ok := g.signer.(patient); ok {
+		l.Device = "up"
+		if err := p.Health(); err != nil {
+			l.Device = err.Error()
+		}
 	}
 	return l
 }

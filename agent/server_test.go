@@ -108,13 +108,13 @@ func TestProtocol(t *testing.T) {
 	logs, err := c.Logs(ctx)
 	must(t, err)
 	if len(logs) != 1 || logs[0].Origin != origin || logs[0].PublicKey != agent.SPKI(public(1)) || logs[0].Threshold != 2 ||
-		len(logs[0].KeyIDs) != 3 || logs[0].KeyID != logs[0].KeyIDs[0] || logs[0].Watermark != a.head(9) || logs[0].Stopped != "" {
+		len(logs[0].KeyIDs) != 3 || logs[0].KeyID != logs[0].KeyIDs[0] || logs[0].Watermark != a.head(9) || logs[0].Stopped != "" || logs[0].Device != "" {
 		t.Fatalf("Logs: %+v", logs)
 	}
 	if want := fmt.Sprintf("%08x", noteSigner{origin, testKey(1)}.KeyHash()); logs[0].KeyID != want {
 		t.Fatalf("key id %s, want %s", logs[0].KeyID, want)
 	}
-	if status, body := raw(t, socket, "GET", "/v1/health", ""); status != 200 || body != `{"status":"ok"}` {
+	if status, body := raw(t, socket, "GET", "/v1/health", ""); status != 200 || !strings.HasPrefix(body, `{"status":"ok","goroutines":`) || !strings.HasSuffix(body, `,"signatures":2}`) {
 		t.Fatalf("health: %d %s", status, body)
 	}
 }
@@ -424,6 +424,31 @@ func TestShutdownFinishes(t *testing.T) {
 	must(t, <-ended)
 	if _, err := c.Watermark(t.Context(), origin); err == nil {
 		t.Fatal("the socket answers after Shutdown")
+	}
+}
+
+// A request that waits for a hung device is answered when the time of Shutdown is over, not cut off.
+func TestShutdownAnswersWhoWaits(t *testing.T) {
+	a := newTree(5, "a")
+	entered, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	d := device{testKey(1), func([]byte) ([]byte, error) { close(entered); <-release; return nil, errors.New("too late") }}
+	s, socket := serve(t, guardOf(t, d, openState(t, stateDir(t, a.head(2)))))
+	c := agent.Dial(socket)
+	defer c.Close()
+	answered := make(chan error, 1)
+	go func() {
+		_, _, err := c.Sign(t.Context(), origin, a.head(5), a.proof(2, 5))
+		answered <- err
+	}()
+	<-entered
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if err := s.Shutdown(ctx); !errors.Is(err, agent.ErrBusy) {
+		t.Fatalf("Shutdown: %v", err)
+	}
+	if err := <-answered; !errors.Is(err, agent.ErrBusy) {
+		t.Fatalf("who waited: %v", err)
 	}
 }
 

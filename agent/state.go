@@ -64,16 +64,37 @@ func OpenState(dir, origin string) (*State, error) {
 	if err := checkOrigin(origin); err != nil {
 		return nil, err
 	}
-	s := &State{origin: origin, path: StatePath(dir, origin)}
-	var err error
-	s.file, err = os.OpenFile(s.path, os.O_RDWR|unix.O_DSYNC|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
+	path := StatePath(dir, origin)
+	file, err := os.OpenFile(path, stateFlags|unix.O_NOFOLLOW|unix.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("watermark %s does not exist: a ceremony makes it, an agent never does; "+
-			"if this log had one, do not restore a copy: replace this agent by a ceremony", s.path)
+			"if this log had one, do not restore a copy: replace this agent by a ceremony", path)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open watermark: %w", err)
 	}
+	return openState(origin, file)
+}
+
+const stateFlags = os.O_RDWR | unix.O_DSYNC
+
+// InheritState is OpenState for an agent that started again in its process, and has the descriptor that its predecessor's
+// state told. The lock was never given up.
+func InheritState(dir, origin string, descriptor int) (*State, error) {
+	path := StatePath(dir, origin)
+	flags, err := unix.FcntlInt(uintptr(descriptor), unix.F_GETFL, 0)
+	if err == nil && flags&(os.O_WRONLY|stateFlags) != stateFlags {
+		err = errors.New("it does not wait for the disk")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("go on with watermark %s: inherited descriptor: %w", path, err)
+	}
+	unix.CloseOnExec(descriptor)
+	return openState(origin, os.NewFile(uintptr(descriptor), path))
+}
+
+func openState(origin string, file *os.File) (*State, error) {
+	s := &State{origin: origin, path: file.Name(), file: file}
 	s.put = func(record []byte) error {
 		_, err := s.file.WriteAt(record, 0)
 		return err
@@ -95,7 +116,7 @@ func (s *State) load() error {
 	if err := s.private(); err != nil {
 		return err
 	}
-	record, err := io.ReadAll(io.LimitReader(s.file, recordSize+1))
+	record, err := io.ReadAll(io.NewSectionReader(s.file, 0, recordSize+1))
 	if err != nil {
 		return fmt.Errorf("read watermark %s: %w", s.path, err)
 	}
@@ -163,6 +184,9 @@ func (s *State) write(head Head) error {
 	}
 	return nil
 }
+
+// Descriptor is what InheritState takes. It is closed with the state.
+func (s *State) Descriptor() int { return int(s.file.Fd()) }
 
 // Close releases the lock. The guard must be idle.
 func (s *State) Close() error { return s.file.Close() }

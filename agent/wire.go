@@ -141,6 +141,7 @@ type LogStatus struct {
 	KeyIDs    []string `json:"keyIds"`    // those of all the log's keys
 	Threshold int      `json:"threshold"`
 	Watermark Head     `json:"watermark"`
+	Device    string   `json:"device,omitzero"`  // "up", or since when it is not and why; "" if the signer does not tell
 	Stopped   string   `json:"stopped,omitzero"` // why the guard latched
 }
 
@@ -168,6 +169,13 @@ func (a *logsAnswer) check() error {
 		}
 	}
 	return nil
+}
+
+// healthAnswer has what shows a leak from outside.
+type healthAnswer struct {
+	Status     string `json:"status"` // "ok"
+	Goroutines int    `json:"goroutines"`
+	Signatures uint64 `json:"signatures"` // since the process began, or began again
 }
 
 // problem is the body of every answer that is not a success. The package comment lists the codes.

@@ -30,6 +30,7 @@ import (
 
 	"countersign.dev/provenance"
 	"countersign.dev/test/fault"
+	"countersign.dev/test/remote"
 )
 
 const (
@@ -70,6 +71,7 @@ type appliance struct {
 	client *http.Client
 
 	modules map[string]*fault.Module // of agents, where they may fail
+	remote  *remote.HSM              // agent a's HSM; nil: SoftHSM like the others'
 
 	mu        sync.Mutex
 	processes map[string]*process
@@ -113,6 +115,9 @@ func (a *appliance) read(name string) string {
 func (a *appliance) command(name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, name), args...)
 	cmd.Env = append(os.Environ(), "SOFTHSM2_CONF="+a.path("softhsm2.conf"))
+	if a.remote != nil {
+		cmd.Env = append(cmd.Env, a.remote.Env())
+	}
 	return cmd
 }
 
@@ -140,9 +145,7 @@ func (a *appliance) mustRun(name string, args ...string) string {
 func newAppliance(t testing.TB, m int, agents ...string) *appliance {
 	t.Helper()
 	a := &appliance{t: t, dir: t.TempDir(), agents: agents, processes: make(map[string]*process)}
-	a.ceremony(m)
-	a.credentials()
-	a.configure()
+	a.make(m)
 	t.Cleanup(a.stop)
 	for _, name := range agents {
 		a.startAgent(name)
@@ -165,6 +168,9 @@ func (a *appliance) ceremony(m int) {
 	for _, name := range a.agents {
 		must(a.t, os.MkdirAll(a.path("state-"+name), 0o700))
 		fmt.Fprintf(&b, "[[log.key]]\nname = %q\n%sstate_dir = %q\nsocket = %q\n", name, a.pins("log-"+name), a.path("state-"+name), a.path(name+".sock"))
+		if name == "a" && a.remote != nil {
+			fmt.Fprintf(&b, "module = %q\n", a.remote.Module.Path)
+		}
 	}
 	config := a.write("ceremony.toml", b.String())
 	cmd := a.command("ceremony", "create", "--config", config)

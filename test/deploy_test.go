@@ -157,22 +157,23 @@ func TestUsers(t *testing.T) {
 			t.Errorf("sysusers.conf: %q", e)
 		}
 	}
-	directories := make(map[string]string)
+	paths := make(map[string]string)
 	for _, e := range entries(readFile(t, "../deploy/tmpfiles.conf")) {
-		if e[0] != "d" || !made[e[3]] || !made[e[4]] {
-			t.Errorf("tmpfiles.conf: %q is no directory, or its user or group is not made", e)
+		if !made[e[3]] || !made[e[4]] {
+			t.Errorf("tmpfiles.conf: the user or group of %q is not made", e)
 		}
-		directories[e[1]] = e[2] + " " + e[3] + " " + e[4]
+		paths[e[1]] = e[0] + " " + e[2] + " " + e[3] + " " + e[4]
 	}
-	want := map[string]string{"/etc/countersign": "0755 root root", "/run/countersign": "3770 root countersign", "/var/lib/countersign": "0700 countersignd countersignd"}
+	want := map[string]string{"/etc/countersign": "d 0755 root root", "/run/countersign": "d 3770 root countersign", "/var/lib/countersign": "d 0700 countersignd countersignd"}
 	for _, a := range []string{"a", "b", "c"} {
-		want["/var/lib/keyagent-"+a] = "0710 root keyagent-" + a
+		want["/var/lib/keyagent-"+a] = "d 0710 root keyagent-" + a
+		want["/var/lib/keyagent-"+a+"/pin-refused"] = "f 0600 keyagent-" + a + " keyagent-" + a
 		if !made["keyagent-"+a] || !members["keyagent-"+a] {
 			t.Errorf("keyagent-%s is not made, or may not come near the sockets", a)
 		}
 	}
-	if !made["countersignd"] || !members["countersignd"] || fmt.Sprint(directories) != fmt.Sprint(want) {
-		t.Errorf("directories %v, want %v", directories, want)
+	if !made["countersignd"] || !members["countersignd"] || fmt.Sprint(paths) != fmt.Sprint(want) {
+		t.Errorf("tmpfiles.conf has %v, want %v", paths, want)
 	}
 }
 

@@ -22,10 +22,10 @@ import (
 )
 
 // The pages whose commands are run, in this order and on one machine.
-var pages = []string{"README.md", "docs/operations.md", "CONTRIBUTING.md", "SECURITY.md"}
+var pages = []string{"README.md", "docs/operations.md", "docs/hsm.md", "CONTRIBUTING.md", "SECURITY.md"}
 
 // programs must each be run by some block, so that a page that moved its commands elsewhere does not pass.
-var programs = []string{"ceremony create", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign end-enrolment", "countersign register",
+var programs = []string{"ceremony create", "ceremony inspect", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign end-enrolment", "countersign register",
 	"countersign sign", "countersign submit", "countersign verify", "countersign show", "countersign admin", "countersign version"}
 
 // What the pages say is done: each block by its tag, in the real order, with the real programs.
@@ -291,7 +291,7 @@ func (s *site) console(b fence, words []string) {
 	case "systemd-sysusers":
 		readFile(t, s.path("etc/sysusers.d/countersign.conf"))
 	case "systemd-tmpfiles":
-		s.makeDirectories()
+		s.makePaths()
 	case "chown":
 		if _, err := os.Stat(s.rewrite.Replace(words[len(words)-1])); err != nil {
 			t.Errorf("%s: %v", b, err)
@@ -318,10 +318,14 @@ func (s *site) makeTarget(b fence, target string) {
 	}
 }
 
-// makeDirectories does what systemd-tmpfiles does with the installed file.
-func (s *site) makeDirectories() {
+// makePaths does what systemd-tmpfiles does with the installed file.
+func (s *site) makePaths() {
 	for _, f := range entries(readFile(s.t, s.path("etc/tmpfiles.d/countersign.conf"))) {
-		must(s.t, os.MkdirAll(f[1], 0o700))
+		if f[0] == "f" {
+			must(s.t, os.WriteFile(f[1], nil, 0o600))
+		} else {
+			must(s.t, os.MkdirAll(f[1], 0o700))
+		}
 	}
 }
 

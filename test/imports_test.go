@@ -19,20 +19,21 @@ const prefix = "countersign.dev/"
 // mayImport says which of our packages each package may import; every one may import strict. A package that is not here
 // may not exist: whoever adds one decides about it.
 var mayImport = map[string]string{
-	"strict":           "",
-	"provenance":       "",
-	"ecosystem":        "provenance",
-	"attest":           "",
-	"hsm":              "attest",
-	"hsm/softhsm":      "hsm", // for tests
-	"tpm":              "attest",
-	"agent":            "attest",
-	"ledger":           "",
-	"signer":           "provenance ledger agent",
-	"cmd/countersign":  "provenance ecosystem attest",
-	"cmd/countersignd": "provenance ledger agent signer",
-	"cmd/keyagent":     "agent attest hsm tpm",
-	"cmd/ceremony":     "provenance ledger agent attest hsm tpm",
+	"strict":             "",
+	"provenance":         "",
+	"ecosystem":          "provenance",
+	"ecosystem/lockfile": "provenance",
+	"attest":             "",
+	"hsm":                "attest",
+	"hsm/softhsm":        "hsm", // for tests
+	"tpm":                "attest",
+	"agent":              "attest",
+	"ledger":             "",
+	"signer":             "provenance ledger agent",
+	"cmd/countersign":    "provenance ecosystem ecosystem/lockfile attest",
+	"cmd/countersignd":   "provenance ledger agent signer",
+	"cmd/keyagent":       "agent attest hsm tpm",
+	"cmd/ceremony":       "provenance ledger agent attest hsm tpm",
 	// programs for tests and the demo
 	"provenance/vectors": "provenance",
 	"test":               "",

@@ -57,10 +57,14 @@ func difference(before, after map[string]string) (changed []string) {
 func unused(t testing.TB, m int, agents ...string) *appliance {
 	t.Helper()
 	a := &appliance{t: t, dir: t.TempDir(), agents: agents, processes: make(map[string]*process)}
+	a.make(m)
+	return a
+}
+
+func (a *appliance) make(m int) {
 	a.ceremony(m)
 	a.credentials()
 	a.configure()
-	return a
 }
 
 // clone is a copy of a stopped appliance elsewhere.

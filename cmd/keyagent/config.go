@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"countersign.dev/agent"
 	"countersign.dev/hsm"
@@ -19,13 +20,17 @@ import (
 
 // file is the configuration as written. The usage text describes each key.
 type file struct {
-	Socket     string    `toml:"socket"`
-	SocketMode string    `toml:"socket_mode"`
-	AllowUIDs  []int     `toml:"allow_uids"`
-	AllowUsers []string  `toml:"allow_users"`
-	DemoOwnUID bool      `toml:"demo_own_uid"`
-	StateDir   string    `toml:"state_dir"`
-	Log        []fileLog `toml:"log"`
+	Socket     string   `toml:"socket"`
+	SocketMode string   `toml:"socket_mode"`
+	AllowUIDs  []int    `toml:"allow_uids"`
+	AllowUsers []string `toml:"allow_users"`
+	DemoOwnUID bool     `toml:"demo_own_uid"`
+	StateDir   string   `toml:"state_dir"`
+
+	CallTimeout  string  `toml:"call_timeout"`
+	RecycleAfter *uint64 `toml:"recycle_after"`
+
+	Log []fileLog `toml:"log"`
 }
 
 type fileLog struct {
@@ -44,7 +49,18 @@ type config struct {
 	ownUID   bool
 	stateDir string
 	logs     []logConfig
+
+	callTimeout  time.Duration // of a call into the module
+	recycleAfter uint64        // signatures; 0 for never
 }
+
+const (
+	shortestCall = time.Second
+	longestCall  = time.Minute
+
+	// recycleDefault keeps what SoftHSM leaks, about 190 bytes for each signature, under 200 MB.
+	recycleDefault = 1_000_000
+)
 
 type logConfig struct {
 	agent.Log
@@ -70,7 +86,10 @@ func load(path, credentials string) (*config, error) {
 }
 
 func (f file) config(credentials string) (*config, error) {
-	c := &config{socket: f.Socket, ownUID: f.DemoOwnUID, stateDir: f.StateDir}
+	c := &config{socket: f.Socket, ownUID: f.DemoOwnUID, stateDir: f.StateDir, recycleAfter: recycleDefault}
+	if f.RecycleAfter != nil {
+		c.recycleAfter = *f.RecycleAfter
+	}
 	for key, path := range map[string]string{"socket": f.Socket, "state_dir": f.StateDir} {
 		if !filepath.IsAbs(path) {
 			return nil, fmt.Errorf("%s = %q: give an absolute path", key, path)
@@ -81,6 +100,10 @@ func (f file) config(credentials string) (*config, error) {
 		return nil, fmt.Errorf("socket_mode = %q: give an octal mode such as \"0660\"", f.SocketMode)
 	}
 	c.mode = fs.FileMode(mode)
+	c.callTimeout, err = time.ParseDuration(cmp.Or(f.CallTimeout, "5s"))
+	if err != nil || c.callTimeout < shortestCall || c.callTimeout > longestCall {
+		return nil, fmt.Errorf("call_timeout = %q: give a duration from \"1s\" to \"60s\"", f.CallTimeout)
+	}
 	if c.uids, err = uids(f.AllowUIDs, f.AllowUsers); err != nil {
 		return nil, err
 	}

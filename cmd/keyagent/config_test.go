@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 func spki(t testing.TB, key ed25519.PublicKey) string {
@@ -56,8 +57,20 @@ func TestLoad(t *testing.T) {
 	must(t, err)
 	l := c.logs[0]
 	if c.mode != 0o660 || len(c.uids) != 2 || c.uids[1] != 0 || c.ownUID || len(c.logs) != 1 || len(l.Keys) != 3 || l.Threshold != 2 ||
+		c.callTimeout != 5*time.Second || c.recycleAfter != 1_000_000 ||
 		!l.public.Equal(testKey(1)) || l.uri.Token != "a" || l.uri.PINFile != "/run/credentials/keyagent@a.service/pin" {
 		t.Fatalf("loaded %+v", c)
+	}
+	for text, want := range map[string]config{
+		"call_timeout = \"1s\"":   {callTimeout: time.Second, recycleAfter: 1_000_000},
+		"call_timeout = \"1m\"":   {callTimeout: time.Minute, recycleAfter: 1_000_000},
+		"recycle_after = 0":       {callTimeout: 5 * time.Second},
+		"recycle_after = 5000000": {callTimeout: 5 * time.Second, recycleAfter: 5_000_000},
+	} {
+		c, err := load(writeFile(t, text+"\n"+fill(t, goodConfig)), "/run/credentials/x")
+		if err != nil || c.callTimeout != want.callTimeout || c.recycleAfter != want.recycleAfter {
+			t.Errorf("%s: loaded %+v, %v", text, c, err)
+		}
 	}
 	c, err = load(writeFile(t, fill(t, strings.Replace(goodConfig, "${CREDENTIALS_DIRECTORY}", "/etc/pins", 1))), "")
 	must(t, err)
@@ -76,6 +89,11 @@ func TestLoadRefuses(t *testing.T) {
 		"no state directory":     {`state_dir = "/var/lib/keyagent"`, "", "absolute"},
 		"decimal mode":           {"allow_uids", "socket_mode = \"0698\"\nallow_uids", "octal"},
 		"set-uid mode":           {"allow_uids", "socket_mode = \"4660\"\nallow_uids", "octal"},
+		"call too short":         {"allow_uids", "call_timeout = \"999ms\"\nallow_uids", "\"1s\" to \"60s\""},
+		"call too long":          {"allow_uids", "call_timeout = \"61s\"\nallow_uids", "\"1s\" to \"60s\""},
+		"call not a duration":    {"allow_uids", "call_timeout = \"5\"\nallow_uids", "\"1s\" to \"60s\""},
+		"call as a number":       {"allow_uids", "call_timeout = 5\nallow_uids", "line 2"},
+		"recycling backwards":    {"allow_uids", "recycle_after = -1\nallow_uids", "line 2"},
 		"negative uid":           {"990", "-1", "not between 0"},
 		"unknown user":           {`"root"`, `"no-such-user-here"`, "no-such-user-here"},
 		"nobody allowed":         {"allow_uids = [990]\nallow_users = [\"root\"]", "", "nobody may ask"},
@@ -122,7 +140,7 @@ func TestUsageExample(t *testing.T) {
 	if err != nil || c.socket != "/run/countersign/keyagent-a.sock" || len(c.logs[0].Keys) != 3 {
 		t.Fatalf("%v\n%s", err, text)
 	}
-	for _, key := range []string{"socket_mode", "allow_users", "allow_uids", "demo_own_uid", "state_dir", "log_keys", "RestartPreventExitStatus=78"} {
+	for _, key := range []string{"socket_mode", "allow_users", "allow_uids", "demo_own_uid", "state_dir", "call_timeout", "recycle_after", "pin-refused", "log_keys", "RestartPreventExitStatus=78"} {
 		if !strings.Contains(usage, key) {
 			t.Errorf("the usage text does not explain %s", key)
 		}

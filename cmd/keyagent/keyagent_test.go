@@ -21,7 +21,6 @@ import (
 	"countersign.dev/agent"
 	"countersign.dev/hsm"
 	"countersign.dev/hsm/softhsm"
-	"countersign.dev/test/fault"
 )
 
 const origin = "registry.example/countersign/1"
@@ -75,6 +74,7 @@ func (l *logOf) proof(t testing.TB, from, to int64) []tlog.Hash {
 
 // setup is a token with a key, a first watermark, and a configuration.
 type setup struct {
+	tokens        *softhsm.Tokens
 	key           hsm.GeneratedKey
 	log           *logOf
 	state, socket string
@@ -84,7 +84,7 @@ type setup struct {
 func newSetup(t *testing.T) *setup {
 	t.Helper()
 	tokens := softhsm.New(t)
-	s := &setup{log: newLog(t, 20)}
+	s := &setup{tokens: tokens, log: newLog(t, 20)}
 	s.key = tokens.Key(tokens.Token("registry-a"), "log-1")
 	dir, err := os.MkdirTemp("", "keyagent") // short: the name of a unix socket has at most 107 bytes
 	must(t, err)
@@ -98,9 +98,9 @@ func newSetup(t *testing.T) *setup {
 
 func (s *setup) public() ed25519.PublicKey { return ed25519.PublicKey(s.key.PublicKey) }
 
-func (s *setup) write(t *testing.T, uri string, public ed25519.PublicKey) string {
+func (s *setup) write(t *testing.T, uri string, public ed25519.PublicKey, more ...string) string {
 	t.Helper()
-	return writeFile(t, fmt.Sprintf("socket = %q\nsocket_mode = \"0600\"\nstate_dir = %q\ndemo_own_uid = true\n"+
+	return writeFile(t, fmt.Sprintf("socket = %q\nsocket_mode = \"0600\"\nstate_dir = %q\ndemo_own_uid = true\n"+strings.Join(more, "\n")+"\n"+
 		"[[log]]\norigin = %q\nkey = %q\npublic_key = %q\nlog_keys = [%q]\nthreshold = 1\n",
 		s.socket, s.state, origin, uri, spki(t, public), spki(t, public)))
 }
@@ -108,16 +108,35 @@ func (s *setup) write(t *testing.T, uri string, public ed25519.PublicKey) string
 // process is a running keyagent.
 type process struct {
 	*exec.Cmd
-	output bytes.Buffer
+	output output
+}
+
+// output is a file that a process writes to.
+type output struct{ path string }
+
+func (o output) String() string {
+	text, err := os.ReadFile(o.path)
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
 }
 
 func start(t *testing.T, env []string, args ...string) *process {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	return startProgram(t, env, os.Args[0], args...)
+}
+
+func startProgram(t *testing.T, env []string, program string, args ...string) *process {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	t.Cleanup(cancel)
-	p := &process{Cmd: exec.CommandContext(ctx, os.Args[0], args...)}
+	f, err := os.Create(filepath.Join(t.TempDir(), "output"))
+	must(t, err)
+	defer f.Close()
+	p := &process{exec.CommandContext(ctx, program, args...), output{f.Name()}}
 	p.Env = append(append(os.Environ(), "KEYAGENT_TEST_MAIN=1"), env...)
-	p.Stdout, p.Stderr = &p.output, &p.output
+	p.Stdout, p.Stderr = f, f
 	must(t, p.Start())
 	return p
 }
@@ -241,15 +260,14 @@ func TestCredentialAndNotify(t *testing.T) {
 // does not leave.
 func TestInvariant9StoppedKeyEndsTheProcess(t *testing.T) {
 	s := newSetup(t)
-	module, uri := fault.New(t, softhsm.Module), s.key.URI
-	uri.ModulePath = module.Path
-	p := start(t, nil, "--config", s.write(t, uri.String(), s.public()))
+	module := s.device(t)
+	p := start(t, nil, "--config", s.config)
 	c, _ := s.wait(t)
 	if _, _, err := c.Sign(t.Context(), origin, s.log.head(t, 2), s.log.proof(t, 1, 2)); err != nil {
 		t.Fatalf("before the fault: %v", err)
 	}
 	module.Corrupt(1)
-	if _, _, err := c.Sign(t.Context(), origin, s.log.head(t, 3), s.log.proof(t, 2, 3)); err == nil || !strings.Contains(err.Error(), "the hardware gave no signature") {
+	if _, _, err := c.Sign(t.Context(), origin, s.log.head(t, 3), s.log.proof(t, 2, 3)); err == nil || !strings.Contains(err.Error(), "agent stopped: C_Sign") {
 		t.Fatalf("with the fault: %v", err)
 	}
 	p.wantExit(t, 78, "not to be restarted before a person has looked")

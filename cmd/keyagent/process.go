@@ -1,9 +1,12 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"os"
+	"os/signal"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -34,4 +37,30 @@ func ready() error {
 		return fmt.Errorf("notify the service manager: %w", err)
 	}
 	return nil
+}
+
+// signals ends a context at SIGTERM or SIGINT.
+type signals struct {
+	c       chan os.Signal
+	drained chan struct{}
+}
+
+func catchSignals() (context.Context, *signals) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &signals{make(chan os.Signal, 1), make(chan struct{})}
+	signal.Notify(s.c, syscall.SIGTERM, syscall.SIGINT)
+	go func() {
+		defer close(s.drained)
+		for range s.c {
+			cancel()
+		}
+	}()
+	return ctx, s
+}
+
+// stop returns when every signal that came has ended the context. The next one ends the process.
+func (s *signals) stop() {
+	signal.Stop(s.c)
+	close(s.c)
+	<-s.drained
 }

@@ -2,15 +2,13 @@ package main
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
+	"time"
 
 	"countersign.dev/hsm"
 )
@@ -79,14 +77,23 @@ func check(path string, stdout io.Writer) error {
 
 // serve runs until a signal, a failure, or a key that stops for good.
 func serve(path string, log *slog.Logger) error {
+	began := time.Now()
+	ctx, signals := catchSignals()
 	if err := harden(); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
-	defer stop()
+	inherited, err := takeInheritance()
+	if err != nil {
+		return err
+	}
+	binary, err := os.Executable()
+	if err != nil {
+		return err
+	}
 	c, err := load(path, os.Getenv("CREDENTIALS_DIRECTORY"))
 	if err != nil {
 		return err
 	}
-	return c.serve(ctx, log)
+	l := &life{config: c, path: path, binary: binary, inherited: inherited, began: began, signals: signals, log: log, latch: newPINLatch(c.stateDir)}
+	return l.run(ctx)
 }

@@ -2,119 +2,237 @@ package main
 
 import (
 	"context"
-	"crypto"
 	"errors"
-	"io"
+	"fmt"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"countersign.dev/agent"
 	"countersign.dev/hsm"
 )
 
-// shutdownTime is how long a hardware call may still take after a signal to end.
-const shutdownTime = 20 * time.Second
+const (
+	// shutdownTime is how long a hardware call may still take after a signal to end.
+	shutdownTime = 20 * time.Second
 
-// serve opens the states before the keys, so that no PIN is tried in vain, and answers until ctx ends or a key stops.
-func (c *config) serve(ctx context.Context, log *slog.Logger) (err error) {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	var open closers
-	defer func() { err = errors.Join(err, open.close()) }()
+	// closeTime is how long closing the keys may take, after that.
+	closeTime = 5 * time.Second
+)
 
-	guards, err := c.guards(ctx, &open, stop, log)
+// life is what the agent does between two starts.
+type life struct {
+	*config
+	path      string       // of the configuration
+	binary    string       // what to execute to start again
+	inherited *inheritance // nil for an agent that somebody else started
+	began     time.Time
+	signals   *signals
+	log       *slog.Logger
+
+	latch    pinLatch
+	states   []*agent.State
+	devices  []*device
+	listener *door
+	server   *agent.Server
+	served   chan error // what Serve returned
+
+	signed    atomic.Uint64 // signatures
+	recycle   atomic.Uint64 // with so many it is time to start again
+	recycling atomic.Bool   // errRecycle is in events
+	events    chan error    // errRecycle, or why a device ended
+}
+
+var errRecycle = errors.New("as many signatures as recycle_after allows")
+
+// run serves until ctx ends or a key stops. It does not return if the agent starts again in place.
+func (l *life) run(ctx context.Context) error {
+	if err := l.begin(ctx); err != nil {
+		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
+			err = nil
+		}
+		return errors.Join(err, l.close())
+	}
+	for {
+		select {
+		case err := <-l.served:
+			return errors.Join(err, l.close())
+		case <-ctx.Done():
+			return l.end()
+		case event := <-l.events:
+			switch {
+			case errors.Is(event, errRecycle) && !l.mayRecycle():
+				continue
+			case errors.Is(event, errRecycle) || errors.Is(event, hsm.ErrStuck):
+				return l.startAgain(ctx, event)
+			}
+			return errors.Join(event, l.end())
+		}
+	}
+}
+
+// begin opens the states before the keys, so that no PIN is tried in vain. The first start waits for the keys, so that
+// whoever started it is told what is wrong; a successor serves without them.
+func (l *life) begin(ctx context.Context) error {
+	for _, log := range l.logs {
+		state, err := l.state(log.Origin)
+		if err != nil {
+			return err
+		}
+		l.states = append(l.states, state)
+	}
+	guards, err := l.guards(ctx)
 	if err != nil {
 		return err
 	}
-	server, err := agent.NewServer(agent.Config{Guards: guards, AllowUIDs: c.uids, AllowOwnUID: c.ownUID, Logger: log})
+	l.server, err = agent.NewServer(agent.Config{Guards: guards, AllowUIDs: l.uids, AllowOwnUID: l.ownUID, Logger: l.log})
 	if err != nil {
 		return err
 	}
-	l, err := agent.Listen(c.socket, c.mode)
-	if err != nil {
+	if l.listener, err = l.listen(); err != nil {
 		return err
 	}
 	if err := ready(); err != nil {
-		return errors.Join(err, l.Close())
-	}
-	log.Info("serving", "socket", c.socket, "logs", len(guards))
-	ended := make(chan error, 1)
-	go func() { ended <- server.Serve(l) }()
-	select {
-	case err := <-ended:
 		return err
-	case <-ctx.Done():
 	}
-	return shutdown(ctx, server, ended, &open)
+	l.log.Info("serving", "socket", l.socket, "logs", len(guards), "again", l.inherited != nil)
+	l.served = make(chan error, 1)
+	go func() { l.served <- l.server.Serve(l.listener) }()
+	return nil
 }
 
-// shutdown ends the server. While a hardware call is stuck nothing is closed under it: the process ends, and with it
-// the call.
-func shutdown(ctx context.Context, server *agent.Server, ended chan error, open *closers) error {
-	bounded, cancel := context.WithTimeout(context.Background(), shutdownTime)
-	defer cancel()
-	err := server.Shutdown(bounded)
-	if err != nil {
-		*open = nil
-	}
-	err = errors.Join(err, <-ended)
-	if cause := context.Cause(ctx); errors.Is(cause, hsm.ErrStopped) {
-		err = errors.Join(cause, err)
-	}
-	return err
-}
-
-func (c *config) guards(ctx context.Context, open *closers, stop context.CancelCauseFunc, log *slog.Logger) ([]*agent.Guard, error) {
-	var states []*agent.State
-	for _, l := range c.logs {
-		state, err := agent.OpenState(c.stateDir, l.Origin)
-		if err != nil {
-			return nil, err
+func (l *life) state(origin string) (*agent.State, error) {
+	if l.inherited != nil {
+		if fd, ok := l.inherited.States[origin]; ok {
+			return agent.InheritState(l.stateDir, origin, fd)
 		}
-		open.add(state)
-		states = append(states, state)
 	}
+	return agent.OpenState(l.stateDir, origin)
+}
+
+func (l *life) listen() (*door, error) {
+	if i := l.inherited; i != nil {
+		listener, err := agent.Inherit(l.socket, l.mode, i.Socket, i.Lock)
+		return &door{Listener: listener}, err
+	}
+	listener, err := agent.Listen(l.socket, l.mode)
+	return &door{Listener: listener}, err
+}
+
+func (l *life) guards(ctx context.Context) ([]*agent.Guard, error) {
+	if err := l.latch.writable(); err != nil {
+		l.log.Warn("if a token refuses its PIN, only the exit status keeps it from being tried again: the agent cannot write", "file", l.latch.path, "error", err)
+	}
+	l.events = make(chan error, len(l.logs)+1)
+	l.recycle.Store(l.recycleAfter)
 	var guards []*agent.Guard
-	for i, l := range c.logs {
-		key, err := hsm.Open(ctx, hsm.Config{URI: l.uri, PublicKey: l.public, Logger: log})
-		if err != nil {
+	for i, log := range l.logs {
+		d := newDevice(hsm.Config{URI: log.uri, PublicKey: log.public, Timeout: l.callTimeout, Wait: l.inherited != nil, Logger: l.log}, l.countSignature)
+		l.devices = append(l.devices, d)
+		if err := l.open(ctx, d); err != nil {
 			return nil, err
 		}
-		open.add(key)
-		guard, err := agent.NewGuard(l.Log, watched{key, stop}, states[i])
+		guard, err := agent.NewGuard(log.Log, d, l.states[i])
 		if err != nil {
 			return nil, err
 		}
 		mark := guard.Watermark()
-		log.Info("guarding", "origin", l.Origin, "size", mark.Size, "root", mark.Root[:])
+		l.log.Info("guarding", "origin", log.Origin, "size", mark.Size, "root", mark.Root[:])
 		guards = append(guards, guard)
 	}
 	return guards, nil
 }
 
-// watched ends the process when the key stops for good: the service manager then keeps it down until a person acts.
-type watched struct {
-	crypto.Signer
-	stop context.CancelCauseFunc
-}
-
-func (w watched) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
-	signature, err := w.Signer.Sign(rand, message, opts)
-	if errors.Is(err, hsm.ErrStopped) {
-		w.stop(err)
+// open opens a device now, or leaves that to the background in a successor.
+func (l *life) open(ctx context.Context, d *device) error {
+	if l.inherited == nil {
+		if err := d.open(ctx, l.latch); err != nil {
+			return err
+		}
+		go l.watch(d)
+		return nil
 	}
-	return signature, err
+	go func() {
+		select {
+		case <-time.After(l.inherited.pause()):
+		case <-ctx.Done():
+			return
+		}
+		switch err := d.open(ctx, l.latch); {
+		case err == nil:
+			l.watch(d)
+		case ctx.Err() == nil:
+			l.events <- err
+		}
+	}()
+	return nil
 }
 
-// closers closes in reverse order.
-type closers []io.Closer
+func (l *life) watch(d *device) {
+	<-d.key.Ended()
+	l.events <- d.key.Err()
+}
 
-func (c *closers) add(x io.Closer) { *c = append(*c, x) }
+func (l *life) countSignature() {
+	if l.signed.Add(1) >= l.recycle.Load() && l.recycleAfter > 0 && l.recycling.CompareAndSwap(false, true) {
+		l.events <- errRecycle
+	}
+}
 
-func (c *closers) close() error {
+// end answers what is in flight and closes everything. A hardware call that is stuck ends with the process; package hsm
+// closes nothing under it.
+func (l *life) end() error {
+	ctx, cancel := context.WithTimeout(context.Background(), shutdownTime)
+	defer cancel()
+	err := l.server.Shutdown(ctx)
+	err = errors.Join(err, <-l.served)
+	return errors.Join(err, l.close())
+}
+
+// failure is why a device ended that must not be used again, if one has.
+func (l *life) failure() error {
+	for _, d := range l.devices {
+		if err := d.failure(); errors.Is(err, hsm.ErrStopped) {
+			return err
+		}
+	}
+	return nil
+}
+
+// closeKeys gives the modules a little time. What is not closed by then ends with the program.
+func (l *life) closeKeys() {
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		for _, d := range l.devices {
+			if err := d.close(); err != nil {
+				l.log.Warn("key not closed", "error", err)
+			}
+		}
+	}()
+	select {
+	case <-closed:
+	case <-time.After(closeTime):
+		l.log.Warn("keys not closed in time")
+	}
+}
+
+// close is the last thing that a life does. A PIN that was refused is remembered before anything else.
+func (l *life) close() error {
 	var err error
-	for i := len(*c) - 1; i >= 0; i-- {
-		err = errors.Join(err, (*c)[i].Close())
+	for _, d := range l.devices {
+		if errors.Is(d.failure(), hsm.ErrPIN) {
+			if e := l.latch.record(d.config.URI); e != nil {
+				err = errors.Join(err, fmt.Errorf("the refused PIN could not be remembered: %w", e))
+			}
+		}
+	}
+	if l.listener != nil {
+		err = errors.Join(err, l.listener.Listener.Close())
+	}
+	l.closeKeys()
+	for _, s := range l.states {
+		err = errors.Join(err, s.Close())
 	}
 	return err
 }

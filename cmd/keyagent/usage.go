@@ -34,6 +34,14 @@ Every key of the file:
                 daemon under the agent's user is not kept from the key
   state_dir     absolute path on a local disk; only the agent's user may
                 write there
+  call_timeout  how long a call into the PKCS#11 module may take, "1s" to "60s";
+                default "5s". A call that takes longer counts as hung: whoever
+                waits is told, and if the module stays stuck the agent starts
+                again in place, since nothing else gets rid of it. Make it
+                longer than the device's slowest signature
+  recycle_after start again in place after so many signatures; default 1000000,
+                0 for never. It bounds what a leaking module takes: SoftHSM
+                leaks about 190 bytes for each. Requests wait for a moment
   [[log]]       one for each log; each needs a key of its own
     origin      <registry>/countersign/<n>
     key         RFC 7512 URI: token, object or id, module-path, pin-source;
@@ -58,6 +66,16 @@ Exit status:
   78  the token refused the PIN, or the key is not the one expected. Do not
       restart before you have looked: tokens lock after a few wrong PINs. In a
       systemd unit: RestartPreventExitStatus=78
+
+To start again in place, the agent executes its program anew: the process, its
+socket and its locks stay, and nobody is refused. The program is the one now at
+its path, and the configuration is read again.
+
+A PIN that the token refused is remembered in state_dir, in the file
+pin-refused, as a slow hash. With the same PIN the agent ends with 78 and does
+not ask the token, whatever starts it. Correct the PIN file, or empty or delete
+pin-refused if the token takes that PIN by now. Where the agent may not make
+files in state_dir, give it that file, empty.
 
 A watermark that is missing, damaged or locked by another agent also ends it
 with 1. It makes and repairs none: an agent that lost its watermark is replaced

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"syscall"
+	"time"
+
+	"countersign.dev/strict"
+	"github.com/go-json-experiment/json"
+	"golang.org/x/sys/unix"
+)
+
+// inheritance is what an agent that starts again in place leaves to itself. The process stays, and with it everything
+// named here; the locks on the socket and the watermarks are never released.
+type inheritance struct {
+	PID    int            `json:"pid"`    // of the process whose descriptors these are
+	Socket int            `json:"socket"` // descriptors, as package agent's Inherit and InheritState take them
+	Lock   int            `json:"lock"`
+	States map[string]int `json:"states"` // by origin
+	Stuck  int            `json:"stuck"`  // how many times in a row a stuck module was the reason
+}
+
+// inheritanceVariable carries it through execve(2). It is of no use to anyone else: what it names is in the process.
+const inheritanceVariable = "KEYAGENT_INHERITANCE"
+
+// takeInheritance returns nil for an agent that was started by somebody else.
+func takeInheritance() (*inheritance, error) {
+	text, ok := os.LookupEnv(inheritanceVariable)
+	if !ok {
+		return nil, nil
+	}
+	i, err := decodeInheritance(text)
+	if err == nil && i.PID != os.Getpid() {
+		err = fmt.Errorf("it is of process %d", i.PID)
+	}
+	if err := errors.Join(err, os.Unsetenv(inheritanceVariable)); err != nil {
+		return nil, fmt.Errorf("%s: %w", inheritanceVariable, err)
+	}
+	return i, nil
+}
+
+func decodeInheritance(text string) (*inheritance, error) {
+	i := new(inheritance)
+	if err := strict.JSON([]byte(text), i); err != nil {
+		return nil, err
+	}
+	if i.PID < 1 || i.Stuck < 0 || len(i.States) == 0 {
+		return nil, errors.New("something is missing")
+	}
+	seen := map[int]bool{}
+	for _, fd := range i.descriptors() {
+		if fd <= 2 || seen[fd] {
+			return nil, fmt.Errorf("descriptor %d cannot be meant", fd)
+		}
+		seen[fd] = true
+	}
+	return i, nil
+}
+
+func (i *inheritance) descriptors() []int {
+	fds := []int{i.Socket, i.Lock}
+	for _, fd := range i.States {
+		fds = append(fds, fd)
+	}
+	return fds
+}
+
+// pause is how long the device is left alone. A successor serves meanwhile, and a signature waits.
+func (i *inheritance) pause() time.Duration {
+	pauses := []time.Duration{0, 0, 250 * time.Millisecond, 500 * time.Millisecond, time.Second, 2 * time.Second}
+	return pauses[min(i.Stuck, len(pauses)-1)]
+}
+
+// execute makes the program at path what this process runs. It returns only if that failed.
+//
+// The path is preferred to /proc/self/exe: after an upgrade the new program is there, and a start in place is like any
+// other start. If there is none for the moment, this one goes on rather than no one.
+func (i *inheritance) execute(path string) error {
+	if err := passOn(i.descriptors()); err != nil {
+		return err
+	}
+	text, err := json.Marshal(i)
+	if err != nil {
+		return err
+	}
+	env := append(os.Environ(), inheritanceVariable+"="+string(text))
+	first := syscall.Exec(path, os.Args, env)
+	second := syscall.Exec("/proc/self/exe", os.Args, env)
+	return fmt.Errorf("start again in place: %w", errors.Join(
+		&os.PathError{Op: "execve", Path: path, Err: first}, &os.PathError{Op: "execve", Path: "/proc/self/exe", Err: second}))
+}
+
+// passOn has the next program get these descriptors and the standard ones, and no other. Modules open files and
+// connections without a thought for it.
+func passOn(descriptors []int) error {
+	const list = "/proc/self/fd"
+	entries, err := os.ReadDir(list)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		fd, err := strconv.Atoi(e.Name())
+		if err != nil {
+			return fmt.Errorf("%s: %w", list, err)
+		}
+		if fd > 2 {
+			unix.CloseOnExec(fd)
+		}
+	}
+	for _, fd := range descriptors {
+		_, e := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
+		err = cmp.Or(err, e)
+	}
+	return err
+}
