@@ -43,14 +43,16 @@ func (c Class) String() string {
 // classes is the table (PKCS#11 base 2.40, section 5.1), with the reason where
 // the code's name does not give it.
 var classes = map[uint]Class{
-	pkcs11.CKR_SESSION_HANDLE_INVALID:    ClassSession, // an idle time-out, or the device restarted
-	pkcs11.CKR_SESSION_CLOSED:            ClassSession,
-	pkcs11.CKR_OPERATION_ACTIVE:          ClassSession, // a failed C_Sign left it so, for ever
-	pkcs11.CKR_OPERATION_NOT_INITIALIZED: ClassSession, // somebody ended our operation
-	pkcs11.CKR_GENERAL_ERROR:             ClassSession, // says nothing: one more try tells a hiccup from an outage
-	pkcs11.CKR_FUNCTION_FAILED:           ClassSession, // the same
-	pkcs11.CKR_FUNCTION_CANCELED:         ClassSession,
-	pkcs11.CKR_FUNCTION_NOT_PARALLEL:     ClassSession,
+	pkcs11.CKR_SESSION_HANDLE_INVALID:         ClassSession, // an idle time-out, or the device restarted
+	pkcs11.CKR_SESSION_CLOSED:                 ClassSession,
+	pkcs11.CKR_OPERATION_ACTIVE:               ClassSession, // a failed C_Sign left it so, for ever
+	pkcs11.CKR_OPERATION_NOT_INITIALIZED:      ClassSession, // somebody ended our operation
+	pkcs11.CKR_GENERAL_ERROR:                  ClassSession, // says nothing: one more try tells a hiccup from an outage
+	pkcs11.CKR_FUNCTION_FAILED:                ClassSession, // the same
+	pkcs11.CKR_USER_ANOTHER_ALREADY_LOGGED_IN: ClassSession, // another part of the process is at it
+	pkcs11.CKR_USER_TOO_MANY_TYPES:            ClassSession, // the same
+	pkcs11.CKR_FUNCTION_CANCELED:              ClassSession,
+	pkcs11.CKR_FUNCTION_NOT_PARALLEL:          ClassSession,
 
 	pkcs11.CKR_DATA_LEN_RANGE:             ClassRequest, // some devices take only short messages
 	pkcs11.CKR_DATA_INVALID:               ClassRequest,
@@ -86,6 +88,17 @@ var classes = map[uint]Class{
 	pkcs11.CKR_PIN_EXPIRED:              ClassStop,
 	pkcs11.CKR_PIN_LOCKED:               ClassStop,
 	pkcs11.CKR_USER_PIN_NOT_INITIALIZED: ClassStop,
+}
+
+// unclear says that C_Login was answered with a code that is in no table, or
+// refused for good. Vendors have codes of their own for a wrong PIN.
+func unclear(err error) bool {
+	var answer *Error
+	if !errors.As(err, &answer) {
+		return false
+	}
+	class, known := classes[answer.Code]
+	return !known || class == ClassRequest
 }
 
 // Class is the class of the answer's code.

@@ -65,11 +65,15 @@ func (g *gate) initialised(ours bool) (epoch uint64) {
 	return g.epoch
 }
 
-// enterAgain begins calls with sessions of an epoch.
+// enterAgain begins calls with sessions of an epoch. It waits while the gate is
+// closed: it may open on the same epoch.
 func (g *gate) enterAgain(epoch uint64) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.closed || !g.up || g.epoch != epoch {
+	for g.closed {
+		g.opened.Wait()
+	}
+	if !g.up || g.epoch != epoch {
 		return errRenewed
 	}
 	g.inside++
@@ -135,14 +139,16 @@ func (g *gate) now() uint64 {
 	return g.epoch
 }
 
-// finalised ends the epoch, whatever C_Finalize answered: the sessions are not
-// to be trusted. done says that it answered CKR_OK.
+// finalised ends the epoch if C_Finalize did what it says. Where it did not, the
+// sessions live on, and nobody would close them in another epoch.
 func (g *gate) finalised(done bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.up, g.finished = false, time.Now()
-	g.owned = g.owned && !done
-	g.epoch++
+	g.finished = time.Now()
+	if done {
+		g.up, g.owned = false, false
+		g.epoch++
+	}
 }
 
 // sparing is how often one key may have the module finalised while others of
@@ -154,12 +160,27 @@ const sparing = 30 * time.Second
 func (g *gate) busy(k *Key) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	for other := range g.working {
-		if other != k && time.Since(g.finished) < sparing {
-			return true
-		}
+	return g.shared(k) && time.Since(g.finished) < sparing
+}
+
+// shared reports whether other keys of the module work; g.mu is held.
+func (g *gate) shared(k *Key) bool {
+	n := len(g.working)
+	if g.working[k] {
+		n--
 	}
-	return false
+	return n > 0
+}
+
+// giveUp opens the gate after calls have not returned in time. It reports
+// whether they may be those of keys that work.
+func (g *gate) giveUp(k *Key) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.finished = time.Now()
+	g.closed = false
+	g.opened.Broadcast()
+	return g.shared(k)
 }
 
 func (g *gate) works(k *Key, working bool) {

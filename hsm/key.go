@@ -37,8 +37,9 @@ type Config struct {
 	// device is found and recovered before it is needed; 0 for 5 s.
 	Canary time.Duration
 
-	// Wait makes Open return at once. The key is opened in the background,
-	// again and again until it works or must not be tried again.
+	// Wait makes Open return at once, once the module is loaded. The key is
+	// opened in the background, again and again until it works or must not be
+	// tried again.
 	Wait bool
 
 	// Logger is told of logins, lost devices and stops; nil for none.
@@ -62,8 +63,9 @@ type Key struct {
 	changed chan struct{}
 	cause   error // why there is no link
 	since   time.Time
-	err     error // why the key signs no more
-	good    time.Time
+	err     error     // why the key signs no more
+	opened  bool      // there has been a link
+	good    time.Time // of the last signature
 	counts  counts
 }
 
@@ -94,7 +96,7 @@ func Open(ctx context.Context, c Config) (*Key, error) {
 	if !c.Wait {
 		if first, err = k.connect(ctx); err != nil {
 			stop()
-			return nil, errors.Join(err, m.unload())
+			return nil, errors.Join(err, m.unload(c.Timeout))
 		}
 		k.connected(first)
 	}
@@ -102,12 +104,18 @@ func Open(ctx context.Context, c Config) (*Key, error) {
 	return k, nil
 }
 
+// maxTimeout keeps sums of time-outs from overflowing.
+const maxTimeout = time.Hour
+
 func (c *Config) check() error {
 	if err := c.URI.requireKey(); err != nil {
 		return err
 	}
 	if err := checkPublic(c.PublicKey); err != nil {
 		return fmt.Errorf("pinned public key for %s: %w", c.URI, err)
+	}
+	if c.Timeout < 0 || c.Timeout > maxTimeout || c.Canary < 0 {
+		return fmt.Errorf("timeout %s and canary %s for %s: want durations from 0, at most %s for the timeout", c.Timeout, c.Canary, c.URI, maxTimeout)
 	}
 	c.PublicKey = bytes.Clone(c.PublicKey)
 	c.Sessions = max(cmp.Or(c.Sessions, 4), 1)
@@ -168,9 +176,11 @@ func (k *Key) SignContext(ctx context.Context, message []byte) ([]byte, error) {
 	if len(message) == 0 {
 		return nil, errors.New("hsm does not sign an empty message")
 	}
+	message = bytes.Clone(message) // the caller may use his again before a call that he left has returned
 	ctx, cancel := context.WithTimeout(ctx, k.Timeout)
 	defer cancel()
-	for again := false; ; {
+	again := false
+	for lost := 0; ; {
 		l, err := k.connection(ctx)
 		if err != nil {
 			return nil, err
@@ -181,7 +191,15 @@ func (k *Key) SignContext(ctx context.Context, message []byte) ([]byte, error) {
 			return signature, nil
 		}
 		if ctx.Err() != nil && classify(err) != ClassStop {
-			return nil, fmt.Errorf("%s: no signature: %w", k.URI, errors.Join(err, context.Cause(ctx)))
+			if cause := context.Cause(ctx); !errors.Is(err, cause) {
+				err = fmt.Errorf("%w: %w", err, cause)
+			}
+			return nil, fmt.Errorf("%s: no signature: %w", k.URI, err)
+		}
+		if again && classify(err) == ClassSession {
+			if lost++; lost == 2 { // the device passed its self-test meanwhile: it is the message
+				return nil, err
+			}
 		}
 		if again, err = k.react(l, err, again); err != nil {
 			return nil, err
@@ -223,16 +241,23 @@ func (k *Key) connection(ctx context.Context) (*link, error) {
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return nil, fmt.Errorf("%s: no signature: %w", k.URI, errors.Join(cause, context.Cause(ctx)))
+			return nil, fmt.Errorf("%s: no signature: %w: %w", k.URI, cause, context.Cause(ctx))
 		}
 	}
 }
 
-// signed notes a good signature.
+// signed counts a signature that its caller got.
 func (k *Key) signed() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.counts.signatures++
+}
+
+// worked notes that the device made a signature, which may have come too late
+// for its caller.
+func (k *Key) worked() {
+	k.mu.Lock()
+	defer k.mu.Unlock()
 	k.good = time.Now()
 }
 
@@ -243,7 +268,7 @@ func (k *Key) connected(l *link) {
 	if k.err != nil {
 		return
 	}
-	k.link, k.cause, k.since, k.good = l, nil, time.Now(), time.Now()
+	k.link, k.cause, k.since, k.opened = l, nil, time.Now(), true
 	k.announce()
 	k.module.gate.works(k, true)
 }
@@ -251,15 +276,17 @@ func (k *Key) connected(l *link) {
 // lost gives a link up; the supervisor makes another.
 func (k *Key) lost(l *link, cause error) {
 	k.mu.Lock()
-	defer k.mu.Unlock()
 	if l == nil || k.link != l {
+		k.mu.Unlock()
 		return
 	}
 	k.link, k.cause, k.since = nil, cause, time.Now()
+	close(l.gone)
 	k.announce()
 	if !errors.Is(cause, errRenewed) { // else it was another key's doing
 		k.module.gate.works(k, false)
 	}
+	k.mu.Unlock()
 	k.Logger.Warn("device lost, recovering", "key", k.URI.String(), "class", classify(cause).String(), "error", cause)
 }
 
@@ -275,6 +302,9 @@ func (k *Key) end(err error) {
 	defer k.mu.Unlock()
 	if k.err != nil {
 		return
+	}
+	if k.link != nil {
+		close(k.link.gone)
 	}
 	k.err, k.link, k.cause, k.since = err, nil, err, time.Now()
 	k.announce()
@@ -342,7 +372,7 @@ func (k *Key) Close() error {
 		k.end(ErrClosed)
 		k.stop()
 		<-k.finished
-		k.closeErr = errors.Join(k.closeErr, k.module.unload())
+		k.closeErr = errors.Join(k.closeErr, k.module.unload(k.Timeout))
 	})
 	return k.closeErr
 }

@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -25,81 +26,35 @@ type link struct {
 	anchor session
 	pool   pool
 
-	retired atomic.Bool // sessions that come back are closed
+	taken   atomic.Bool   // the anchor: by the pool to sign with, or to be closed
+	gone    chan struct{} // closed when the link is lost
+	retired atomic.Bool   // sessions that come back are closed
 }
 
-// signingSession is a session with the key's handle in it.
-type signingSession struct {
-	session
-	key    keyPair
-	anchor bool
-}
-
-var errHung = errors.New("the call has not returned")
-
-// call runs f, which calls into the module, in a goroutine of its own, since
-// nothing interrupts it there. It returns with an error when ctx ends. When the
-// patience is over f counts as stuck until it returns, and the link, if there
-// is one yet, as lost. f must not touch what the caller of call goes on to use.
-func (k *Key) call(ctx context.Context, l *link, patience time.Duration, f func() error) error {
-	const running, returned, hung = 0, 1, 2
-	var state atomic.Int32
-	done := make(chan error, 1)
-	timer := time.AfterFunc(patience, func() {
-		if state.CompareAndSwap(running, hung) {
-			err := fmt.Errorf("%w for %s", errHung, patience)
-			k.lost(l, err)
-			k.stuck(1)
-			done <- err
-		}
-	})
-	go func() {
-		err := f()
-		timer.Stop()
-		if state.CompareAndSwap(running, returned) {
-			done <- err
-		} else {
-			k.stuck(-1)
-		}
-	}()
-	select {
-	case err := <-done:
-		return err
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
-}
-
-// stuck counts calls that do not return, and calls that did at last.
-func (k *Key) stuck(n int) {
-	k.mu.Lock()
-	k.counts.stuck += n
-	stuck := k.counts.stuck
-	k.mu.Unlock()
-	k.Logger.Warn("calls into the PKCS#11 module that do not return", "key", k.URI.String(), "calls", stuck)
-	if stuck > k.Sessions {
-		k.end(fmt.Errorf("%d calls have not returned: %w", stuck, ErrStuck))
-	}
-}
+var errLost = errors.New("the device was lost meanwhile")
 
 // connect logs in, finds the key and has it sign a test message.
 func (k *Key) connect(ctx context.Context) (*link, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // what opens after all is closed at once
+	defer cancel()          // what opens after all is closed at once
+	var settled atomic.Bool // by who is first: the link is open, or nobody waits for it any more
 	result := make(chan *link, 1)
+	k.module.hold()
 	err := k.call(ctx, nil, connectPatience*k.Timeout, func() error {
+		defer k.module.unload(k.Timeout) // the last to leave, if nobody waits
 		epoch, err := k.module.enter()
 		if err != nil {
 			return err
 		}
 		defer k.module.gate.leave()
 		l, err := k.open(ctx, epoch)
-		if err == nil {
-			result <- l
+		if err == nil && !settled.CompareAndSwap(false, true) {
+			return l.closeAll()
 		}
+		result <- l
 		return err
 	})
-	if err != nil {
+	if err != nil && settled.CompareAndSwap(false, true) {
 		return nil, err
 	}
 	return <-result, nil
@@ -126,7 +81,7 @@ func (k *Key) open(ctx context.Context, epoch uint64) (*link, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &link{key: k, token: t, name: name, epoch: epoch, anchor: anchor, pool: newPool(t.sessions(k.Sessions))}
+	l := &link{key: k, token: t, name: name, epoch: epoch, anchor: anchor, pool: newPool(t.sessions(k.Sessions)), gone: make(chan struct{})}
 	info, err := l.selfTest()
 	if err == nil {
 		err = ctx.Err()
@@ -187,8 +142,8 @@ func (l *link) sign(ctx context.Context, message []byte) ([]byte, error) {
 
 // acquire waits for a session, or for a place in which one may be opened.
 func (l *link) acquire(ctx context.Context) (*signingSession, error) {
-	s, ok := l.pool.take(l.key.ended, ctx.Done())
-	if err := l.key.Err(); err != nil {
+	s, ok := l.pool.take(l.gone, ctx.Done())
+	if err := l.refusal(); err != nil {
 		if ok {
 			l.pool.put(s)
 		}
@@ -200,74 +155,14 @@ func (l *link) acquire(ctx context.Context) (*signingSession, error) {
 	return s, nil
 }
 
-// use signs on a session, which it opens if there is none, and returns the
-// session to put back: nil after an error, because it may be stuck in the
-// operation for ever. errShrunk says that the pool has a place less.
-func (l *link) use(s *signingSession, message []byte) (*signingSession, []byte, error) {
-	var err error
-	var signature []byte
-	if s == nil {
-		s, err = l.openSigning()
+// refusal is why no signature begins on the link.
+func (l *link) refusal() error {
+	select {
+	case <-l.gone:
+		return cmp.Or(l.key.Err(), errLost)
+	default:
+		return l.token.stopped.reason(l.name) // another Key of it may have stopped
 	}
-	if err == nil {
-		if signature, err = s.sign(s.key.private, l.key.PublicKey, message); err == nil {
-			return s, signature, nil
-		}
-		l.discard(s, err)
-	}
-	if errors.Is(err, ErrStopped) {
-		l.token.stopped.stop(l.name, err)
-	}
-	return nil, nil, err
-}
-
-// openSigning opens a session and finds the key anew, since handles need not
-// outlive what made a session fail. Where the token has no session left it
-// takes the place out of the pool; the last one signs with the anchor.
-func (l *link) openSigning() (*signingSession, error) {
-	s, err := l.token.open(0)
-	full := err != nil && classify(err) == ClassCapacity
-	switch {
-	case full && l.pool.shrink():
-		l.key.Logger.Warn("the token has no session left: fewer signatures at once", "key", l.key.URI.String(), "sessions", l.pool.len(), "error", err)
-		return nil, errShrunk
-	case full:
-		s = l.anchor
-	case err != nil:
-		return nil, err
-	}
-	pair, err := l.find(s)
-	if err != nil {
-		if !full {
-			err = errors.Join(err, s.close())
-		}
-		return nil, err
-	}
-	return &signingSession{s, pair, full}, nil
-}
-
-func (l *link) find(s session) (keyPair, error) {
-	pair, err := s.findKey(l.key.URI)
-	if err != nil {
-		return keyPair{}, err
-	}
-	if err := pair.info.checkUsable(); err != nil {
-		return keyPair{}, fmt.Errorf("key %s: %w", l.key.URI, err)
-	}
-	if err := pair.matches(l.key.PublicKey); err != nil {
-		return keyPair{}, fmt.Errorf("key %s: %w", l.key.URI, err)
-	}
-	return pair, nil
-}
-
-// discard closes a session after an error. Without the anchor there is no
-// login: it is closed with the link.
-func (l *link) discard(s *signingSession, err error) {
-	if s.anchor {
-		l.key.lost(l, err)
-		return
-	}
-	l.key.Logger.Warn("signing session discarded", "key", l.key.URI.String(), "error", err, "closing", s.close())
 }
 
 // putBack is called inside the module.
@@ -284,9 +179,7 @@ func (l *link) closeOne() error {
 	select {
 	case s := <-l.pool.open:
 		defer l.pool.put(nil)
-		if !s.anchor {
-			return s.close()
-		}
+		return s.close()
 	default:
 	}
 	return nil
@@ -329,5 +222,8 @@ func (l *link) closeAll() error {
 	for range l.pool.len() {
 		err = errors.Join(err, l.closeOne())
 	}
-	return errors.Join(err, l.anchor.close())
+	if l.taken.CompareAndSwap(false, true) {
+		err = errors.Join(err, l.anchor.close())
+	}
+	return err
 }

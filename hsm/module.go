@@ -1,6 +1,7 @@
 package hsm
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -28,13 +29,15 @@ type module struct {
 	// that two goroutines cannot both try a wrong PIN.
 	loggingIn sync.Mutex
 	stopped   latch
+	accepted  acceptance
 	gate      *gate
 }
 
 var modules = struct {
 	sync.Mutex
-	byPath map[string]*module
-}{byPath: map[string]*module{}}
+	byPath      map[string]*module
+	byFunctions map[functions]*module
+}{byPath: map[string]*module{}, byFunctions: map[functions]*module{}}
 
 // loadModule loads a library unless that is done already. Whoever loads it
 // unloads it.
@@ -51,7 +54,10 @@ func loadModule(path string) (*module, error) {
 		if err != nil {
 			return nil, err
 		}
-		m = &module{path: path, ctx: pkcs11.New(path), functions: f, gate: newGate()}
+		if m = modules.byFunctions[f]; m == nil { // else one file with two names
+			m = &module{path: path, ctx: pkcs11.New(path), functions: f, gate: newGate()}
+			modules.byFunctions[f] = m
+		}
 		modules.byPath[path] = m
 	}
 	m.users++
@@ -71,20 +77,28 @@ func resolveModule(path string) (string, error) {
 	return file, nil
 }
 
-// unload finalises the library after its last user, unless a call is still in
-// it and does not return soon: a leak is better than a crash.
-func (m *module) unload() error {
+// hold counts a user more.
+func (m *module) hold() {
 	modules.Lock()
 	defer modules.Unlock()
+	m.users++
+}
+
+// unload finalises the library after its last user, unless a call is still in
+// it and does not return soon: a leak is better than a crash.
+func (m *module) unload(patience time.Duration) error {
+	modules.Lock()
 	m.users--
-	if m.users > 0 || !m.gate.shut(anyEpoch) {
+	last := m.users == 0 && m.gate.shut(anyEpoch)
+	modules.Unlock()
+	if !last {
 		return nil
 	}
-	defer m.gate.open()
 	if !m.gate.drain(time.Second) {
+		m.gate.open()
 		return nil
 	}
-	return m.finalise()
+	return m.finaliseWithin(patience, m.finalise)
 }
 
 // useModule loads and initialises a library for a ceremony, which counts as
@@ -95,7 +109,7 @@ func useModule(path string) (*module, error) {
 		return nil, err
 	}
 	if _, err := m.enter(); err != nil {
-		return nil, errors.Join(err, m.unload())
+		return nil, errors.Join(err, m.unload(ceremonyPatience))
 	}
 	return m, nil
 }
@@ -103,7 +117,7 @@ func useModule(path string) (*module, error) {
 // release ends what useModule began.
 func (m *module) release() error {
 	m.gate.leave()
-	return m.unload()
+	return m.unload(ceremonyPatience)
 }
 
 // enter begins a call, or several, after initialising the module if it is not,
@@ -131,13 +145,28 @@ func (m *module) renew(k *Key, epoch uint64, patience time.Duration) error {
 		return nil
 	}
 	if !g.drain(patience) {
-		g.open()
+		if g.giveUp(k) {
+			return nil // slow for this key's patience; if hung, its own key says so
+		}
 		return fmt.Errorf("module %s cannot be initialised anew, because a call has not returned for %s: %w", m.path, patience, ErrStuck)
 	}
+	return m.finaliseWithin(patience, func() error {
+		if m.foreign() {
+			return nil
+		}
+		return m.finalise()
+	})
+}
+
+// ceremonyPatience is how long a ceremony waits for C_Finalize.
+const ceremonyPatience = 10 * time.Second
+
+// finaliseWithin opens the gate when finalise has returned.
+func (m *module) finaliseWithin(patience time.Duration, finalise func() error) error {
 	finalised := make(chan error, 1)
 	go func() {
-		defer g.open()
-		finalised <- m.finalise()
+		defer m.gate.open()
+		finalised <- finalise()
 	}()
 	select {
 	case err := <-finalised:
@@ -145,6 +174,16 @@ func (m *module) renew(k *Key, epoch uint64, patience time.Duration) error {
 	case <-time.After(patience):
 		return fmt.Errorf("module %s: C_Finalize has not returned for %s: %w", m.path, patience, ErrStuck)
 	}
+}
+
+// foreign says that another part of the process initialised the module and has
+// not finalised it. It is called with the gate shut and drained.
+func (m *module) foreign() bool {
+	if m.gate.ours() {
+		return false
+	}
+	_, err := m.ctx.GetInfo()
+	return !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED))
 }
 
 // finalise is called with the gate shut and drained. A module that another
@@ -188,4 +227,20 @@ func (l *latch) reason(what string) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.reasons[what]
+}
+
+// acceptance remembers, by their hashes, the PINs that tokens took. The zero
+// value is ready; it is used under loggingIn.
+type acceptance map[string][sha256.Size]byte
+
+func (a *acceptance) keep(token, pin string) {
+	if *a == nil {
+		*a = acceptance{}
+	}
+	(*a)[token] = sha256.Sum256([]byte(pin))
+}
+
+func (a acceptance) same(token, pin string) bool {
+	hash, known := a[token]
+	return known && hash == sha256.Sum256([]byte(pin))
 }

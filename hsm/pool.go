@@ -69,6 +69,14 @@ func (p pool) shrink() bool {
 	}
 }
 
+// grow gives back a place that was taken away.
+func (p pool) grow() {
+	n := p.size.Load()
+	if int(n) < cap(p.vacant) && p.size.CompareAndSwap(n, n+1) {
+		p.vacant <- struct{}{}
+	}
+}
+
 // sessions is how many signing sessions a token has, up to a limit, beside the
 // anchor.
 func (t token) sessions(limit int) int {

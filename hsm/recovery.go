@@ -52,26 +52,42 @@ func (k *Key) hung() bool {
 	return errors.Is(k.cause, errHung)
 }
 
+// lostPatience is how long a recovery waits for the calls under way: one of
+// them may hang.
+const lostPatience = 500 * time.Millisecond
+
 // leave closes the sessions of a lost link. Where a call hangs it does not wait
 // for that: closing would hang as well.
 func (k *Key) leave(l *link, hung bool) error {
-	if !hung {
-		return l.retire(k.Timeout)
+	switch {
+	case hung:
+		go l.retire(0)
+		return nil
+	case k.Err() == nil:
+		return l.retire(min(k.Timeout, lostPatience))
 	}
-	go l.retire(0)
-	return nil
+	return l.retire(k.Timeout)
 }
 
 // recover connects, trying ever more rarely, until that works, or an error is
 // for good. The first try goes without a new C_Initialize, which would cost
-// other keys of the module their sessions.
+// other keys of the module their sessions; the others come right after one,
+// because a module may go on for ever with what it saw when it was initialised.
 func (k *Key) recover(ctx context.Context, pause time.Duration) (*link, error) {
 	said := ""
-	for {
+	var failed uint64 // the epoch in which connecting failed
+	for first := true; ; first = false {
 		if !sleep(ctx, pause) {
 			return nil, ErrClosed
 		}
-		epoch := k.module.gate.now()
+		if !first {
+			if err := k.module.renew(k, failed, k.Timeout); errors.Is(err, ErrStuck) {
+				return nil, err
+			} else if err != nil {
+				k.Logger.Warn("module cannot be initialised anew", "key", k.URI.String(), "error", err)
+			}
+		}
+		failed = k.module.gate.now()
 		l, err := k.connect(ctx)
 		switch {
 		case err == nil:
@@ -89,9 +105,6 @@ func (k *Key) recover(ctx context.Context, pause time.Duration) (*link, error) {
 			k.Logger.Warn("key cannot be opened yet, trying on", "key", k.URI.String(), "error", err)
 		}
 		k.waiting(err)
-		if err := k.module.renew(k, epoch, k.Timeout); errors.Is(err, ErrStuck) {
-			return nil, err
-		}
 		pause = min(max(2*pause, firstPause), lastPause)
 	}
 }
@@ -114,18 +127,28 @@ func (k *Key) waiting(cause error) {
 	k.module.gate.works(k, false)
 }
 
+// recovered counts and tells, except for the first time.
 func (k *Key) recovered() {
 	k.mu.Lock()
-	defer k.mu.Unlock()
-	k.counts.recoveries++
-	k.Logger.Info("recovered", "key", k.URI.String(), "after", time.Since(k.since).Round(time.Millisecond).String())
+	since, first := k.since, !k.opened
+	if !first {
+		k.counts.recoveries++
+	}
+	k.mu.Unlock()
+	if !first {
+		k.Logger.Info("recovered", "key", k.URI.String(), "after", time.Since(since).Round(time.Millisecond).String())
+	}
 }
+
+// growth is how many canary intervals a pool stays small that had to shrink.
+const growth = 12
 
 // watch returns when the link is lost or ctx ends. Meanwhile an idle key signs
 // test messages.
 func (k *Key) watch(ctx context.Context, l *link) {
 	ticker := time.NewTicker(k.Canary)
 	defer ticker.Stop()
+	ticks := 0
 	for {
 		k.mu.Lock()
 		changed, mine, idle := k.changed, k.link == l, time.Since(k.good) >= k.Canary
@@ -140,6 +163,9 @@ func (k *Key) watch(ctx context.Context, l *link) {
 		select {
 		case <-changed:
 		case <-ticker.C:
+			if ticks++; ticks%growth == 0 {
+				l.pool.grow()
+			}
 		case <-ctx.Done():
 			return
 		}
@@ -156,9 +182,6 @@ func (k *Key) canary(ctx context.Context, l *link) {
 		_, err := l.sign(ctx, selfTestMessage())
 		switch {
 		case err == nil:
-			k.mu.Lock()
-			k.good = time.Now()
-			k.mu.Unlock()
 			return
 		case ctx.Err() == nil:
 			if again, err = k.react(l, err, again); again {

@@ -153,6 +153,12 @@ func (s session) loginUser(pinFile string) error {
 		return err
 	}
 	err = s.loginAs(pkcs11.CKU_USER, pin)
+	if err == nil {
+		t.accepted.keep(t.name(), pin)
+	}
+	if unclear(err) && !t.accepted.same(t.name(), pin) {
+		err = fmt.Errorf("%w: not tried again, because it may be about the PIN: see the vendor's manual, then restart: %w", err, ErrStopped)
+	}
 	if errors.Is(err, ErrStopped) {
 		t.stopped.stop(t.name(), err)
 	}
