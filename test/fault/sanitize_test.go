@@ -40,6 +40,12 @@ func TestSanitized(t *testing.T) {
 	running, err := driver.StdinPipe()
 	must(t, err)
 	must(t, driver.Start())
+	for range 3000 { // until it works
+		if m.Signatures() > 0 {
+			break
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
 	m.makeTrouble(2 * time.Second)
 	must(t, running.Close())
 	err = driver.Wait()
