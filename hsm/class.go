@@ -40,20 +40,21 @@ func (c Class) String() string {
 	return [...]string{"session", "request", "login", "device", "capacity", "stop"}[c]
 }
 
-// classes is the table (PKCS#11 base 2.40, section 5.1), with the reason where
-// the code's name does not give it.
+// classes is the table (PKCS#11 base 2.40, section 5.1), with the reasons.
 var classes = map[uint]Class{
+	// The next session may well work.
 	pkcs11.CKR_SESSION_HANDLE_INVALID:         ClassSession, // an idle time-out, or the device restarted
-	pkcs11.CKR_SESSION_CLOSED:                 ClassSession,
+	pkcs11.CKR_SESSION_CLOSED:                 ClassSession, // the device closed it during the call
 	pkcs11.CKR_OPERATION_ACTIVE:               ClassSession, // a failed C_Sign left it so, for ever
 	pkcs11.CKR_OPERATION_NOT_INITIALIZED:      ClassSession, // somebody ended our operation
 	pkcs11.CKR_GENERAL_ERROR:                  ClassSession, // says nothing: one more try tells a hiccup from an outage
 	pkcs11.CKR_FUNCTION_FAILED:                ClassSession, // the same
 	pkcs11.CKR_USER_ANOTHER_ALREADY_LOGGED_IN: ClassSession, // another part of the process is at it
 	pkcs11.CKR_USER_TOO_MANY_TYPES:            ClassSession, // the same
-	pkcs11.CKR_FUNCTION_CANCELED:              ClassSession,
-	pkcs11.CKR_FUNCTION_NOT_PARALLEL:          ClassSession,
+	pkcs11.CKR_FUNCTION_CANCELED:              ClassSession, // by the device: nobody here cancels
+	pkcs11.CKR_FUNCTION_NOT_PARALLEL:          ClassSession, // says nothing of this call
 
+	// It was understood and refused, and would be again.
 	pkcs11.CKR_DATA_LEN_RANGE:             ClassRequest, // some devices take only short messages
 	pkcs11.CKR_DATA_INVALID:               ClassRequest,
 	pkcs11.CKR_ARGUMENTS_BAD:              ClassRequest,
@@ -66,10 +67,12 @@ var classes = map[uint]Class{
 	pkcs11.CKR_FUNCTION_NOT_SUPPORTED:     ClassRequest,
 	pkcs11.CKR_ACTION_PROHIBITED:          ClassRequest,
 
+	// The session works, but not with what was got before.
 	pkcs11.CKR_USER_NOT_LOGGED_IN:    ClassLogin, // a restarted device, or another part of the process logged out
 	pkcs11.CKR_KEY_HANDLE_INVALID:    ClassLogin, // handles change when a device restarts
 	pkcs11.CKR_OBJECT_HANDLE_INVALID: ClassLogin, // SoftHSM: the token's directory is gone
 
+	// No session will work.
 	pkcs11.CKR_DEVICE_ERROR:             ClassDevice, // p11-kit: the connection is lost, until C_Finalize
 	pkcs11.CKR_DEVICE_REMOVED:           ClassDevice,
 	pkcs11.CKR_TOKEN_NOT_PRESENT:        ClassDevice,
@@ -77,11 +80,13 @@ var classes = map[uint]Class{
 	pkcs11.CKR_SLOT_ID_INVALID:          ClassDevice, // slots were renumbered
 	pkcs11.CKR_CRYPTOKI_NOT_INITIALIZED: ClassDevice, // somebody finalised the module under us
 
+	// It works for fewer.
 	pkcs11.CKR_SESSION_COUNT:     ClassCapacity,
 	pkcs11.CKR_HOST_MEMORY:       ClassCapacity,
 	pkcs11.CKR_DEVICE_MEMORY:     ClassCapacity,
 	pkcs11.CKR_FUNCTION_REJECTED: ClassCapacity, // a device that sheds load
 
+	// Another try with the same PIN can lock the token.
 	pkcs11.CKR_PIN_INCORRECT:            ClassStop,
 	pkcs11.CKR_PIN_INVALID:              ClassStop,
 	pkcs11.CKR_PIN_LEN_RANGE:            ClassStop,
