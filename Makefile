@@ -1,6 +1,7 @@
 # make demo    the whole job on real packages, in _demo/
 # make test    everything that continuous integration runs
 # make bench   the numbers
+# make soak    ten minutes of load, restarts and trouble: nothing may grow; as root
 # make fuzz    every fuzz target for FUZZTIME each
 # make build   the four programs, in _build/
 
@@ -12,7 +13,7 @@ BUILD    := _build
 NSS      := $(BUILD)/nss
 NSSLIBS  := softokn3 nssutil3 mozsqlite3 freeblpriv3
 
-.PHONY: build deps demo test lint bench fuzz clean
+.PHONY: build deps demo test lint bench soak fuzz clean
 
 build: deps
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BUILD)/ ./cmd/countersign ./cmd/countersignd
@@ -48,6 +49,10 @@ test: build lint $(NSS)/ready
 	$(GO) test -count=1 -timeout 14m -race $(RACE)
 
 RACE := ./agent ./hsm ./ledger ./signer
+
+soak: build
+	$(GO) vet -tags soak ./test
+	$(GO) test -count=1 -tags soak -run TestSoak -timeout 20m -v ./test -soak 10m
 
 bench:
 	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./provenance ./ledger ./agent ./hsm ./signer ./test

@@ -245,24 +245,3 @@ func openNote(text string) error {
 	_, err := note.Open([]byte(text+"\n\u2014 registry.example AAAAAAAA\n"), note.VerifierList())
 	return err
 }
-
-func BenchmarkSign(b *testing.B) {
-	message := []byte(checkpointText)
-	b.Run("crypto/ed25519", func(b *testing.B) {
-		key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
-		for b.Loop() {
-			if _, err := key.Sign(nil, message, crypto.Hash(0)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-	b.Run("SoftHSM", func(b *testing.B) {
-		tokens := softhsm.New(b)
-		key := tokens.Open(tokens.Key(tokens.Token("registry"), "log-1"))
-		for b.Loop() {
-			if _, err := key.Sign(nil, message, crypto.Hash(0)); err != nil {
-				b.Fatal(err)
-			}
-		}
-	})
-}

@@ -39,7 +39,7 @@ var profiles = []profile{{
 		"a software token: keys are as safe as its token directory; for tests and demonstrations",
 		"wrong PINs are counted, but never lock it",
 		"after its directory went away and came back it finds no key until the module is finalised, which an agent does by itself",
-		"it loses about 190 bytes of memory per Ed25519 signature: see recycle_after in keyagent --help", // up to 2.7.0; SoftHSMv2#858, #863
+		"it loses 70 to 190 bytes of memory per Ed25519 signature: see recycle_after in keyagent --help", // up to 2.7.0; SoftHSMv2#858, #863
 	},
 }, {
 	name:         "NSS",

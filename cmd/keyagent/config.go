@@ -58,7 +58,7 @@ const (
 	shortestCall = time.Second
 	longestCall  = time.Minute
 
-	// recycleDefault keeps what SoftHSM leaks, about 190 bytes for each signature, under 200 MB.
+	// recycleDefault keeps what SoftHSM leaks, 70 to 190 bytes for each signature, under 200 MB.
 	recycleDefault = 1_000_000
 )
 

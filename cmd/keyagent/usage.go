@@ -41,7 +41,7 @@ Every key of the file:
                 longer than the device's slowest signature
   recycle_after start again in place after so many signatures; default 1000000,
                 0 for never. It bounds what a leaking module takes: SoftHSM
-                leaks about 190 bytes for each. Requests wait for a moment
+                leaks 70 to 190 bytes for each. Requests wait for a moment
   [[log]]       one for each log; each needs a key of its own
     origin      <registry>/countersign/<n>
     key         RFC 7512 URI: token, object or id, module-path, pin-source;
