@@ -70,6 +70,9 @@ var killed = trouble{name: "remote worker kill -9", lasts: time.Second,
 	begin: func(r *rig) { r.remote.Kill() },
 	end:   func(r *rig) { r.remote.Start() }}
 
+// maxGap leaves room for a machine that stops for a moment; a gap here is tens of milliseconds.
+const maxGap = 4 * time.Second
+
 // rig is an appliance under steady load, whose agent a has an HSM that fails on demand.
 type rig struct {
 	*load
@@ -84,7 +87,11 @@ type rig struct {
 func newRig(t *testing.T, agents ...string) *rig {
 	a := unused(t, (len(agents)+1)/2, agents...)
 	r := &rig{load: &load{appliance: a}, hsm: a.faulty("a"), token: a.tokenDir("log-a")}
-	r.configureAgent("a", "[[log]]", "call_timeout = \"2s\"\n[[log]]")
+	timeout := "5s" // longer than maxGap: nobody waits for agent a
+	if len(agents) == 1 {
+		timeout = "2s"
+	}
+	r.configureAgent("a", "[[log]]", fmt.Sprintf("call_timeout = %q\n[[log]]", timeout))
 	a.startAll()
 	return r
 }
@@ -232,7 +239,7 @@ func (r *rig) passes(tr trouble) string {
 	if recovered > 5*time.Second {
 		r.t.Errorf("%s: %s from the device's return to the next good answer", tr.name, recovered)
 	}
-	if !alone && (gap > 2*time.Second || len(errors) > 0) {
+	if !alone && (gap > maxGap || len(errors) > 0) {
 		r.t.Errorf("%s: with two good agents of three there was a gap of %s, and errors %v", tr.name, gap, errors)
 	}
 	return fmt.Sprintf("| %s | %s | %s | %s | %d |", tr.name, recovered.Round(time.Millisecond), gap.Round(time.Millisecond), listErrors(errors), after-wrong)

@@ -56,7 +56,9 @@ func (l *life) startAgain(ctx context.Context, reason error) error {
 	}
 	// From here until the next program asks for it, for a few milliseconds, SIGTERM ends the process there and then.
 	// Nothing is lost by that but the socket's file, which the next start replaces.
-	l.signals.stop()
+	if err := l.signals.stop(); err != nil {
+		return errors.Join(err, l.close())
+	}
 	if stopped := l.failure(); ctx.Err() != nil || errors.Is(stopped, hsm.ErrStopped) {
 		return errors.Join(stopped, l.close())
 	}

@@ -2,11 +2,13 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"os/signal"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -58,9 +60,21 @@ func catchSignals() (context.Context, *signals) {
 	return ctx, s
 }
 
-// stop returns when every signal that came has ended the context. The next one ends the process.
-func (s *signals) stop() {
+// stop returns when every signal that came has ended the context. The next one ends the process, there and then: the
+// kernel sees to that, not a handler. A thread that was about to run one would be gone with execve(2), and its signal too.
+func (s *signals) stop() error {
 	signal.Stop(s.c)
 	close(s.c)
 	<-s.drained
+	return errors.Join(byDefault(unix.SIGTERM), byDefault(unix.SIGINT))
+}
+
+// byDefault gives a signal its default action, behind the back of package os/signal, which keeps a handler always.
+func byDefault(s syscall.Signal) error {
+	var zero [8]uint64 // the kernel's struct sigaction with SIG_DFL (rt_sigaction(2)), on any machine
+	const maskSize = 8
+	if _, _, e := unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&zero)), 0, maskSize, 0, 0); e != 0 {
+		return fmt.Errorf("default action of %s: %w", s, e)
+	}
+	return nil
 }
