@@ -52,7 +52,7 @@
 // A call into a module cannot be cancelled, and finalising a module under a
 // call crashes it. So calls run in goroutines of their own, callers leave when
 // their time is over, and what does not return is counted. When the device
-// cannot be had without finalising, or as many calls hang as there are
+// cannot be had without finalising, or more calls hang than there are
 // sessions, the key ends with ErrStuck: the process must be left, which is one
 // reason why keys are opened in a process of their own.
 //

@@ -60,7 +60,7 @@ func (g *gate) initialised(ours bool) (epoch uint64) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.up = true
-	g.owned = g.owned || ours
+	g.owned = ours
 	g.inside++
 	return g.epoch
 }
@@ -73,7 +73,7 @@ func (g *gate) enterAgain(epoch uint64) error {
 	for g.closed {
 		g.opened.Wait()
 	}
-	if !g.up || g.epoch != epoch {
+	if g.epoch != epoch {
 		return errRenewed
 	}
 	g.inside++

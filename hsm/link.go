@@ -83,9 +83,6 @@ func (k *Key) open(ctx context.Context, epoch uint64) (*link, error) {
 	}
 	l := &link{key: k, token: t, name: name, epoch: epoch, anchor: anchor, pool: newPool(t.sessions(k.Sessions)), gone: make(chan struct{})}
 	info, err := l.selfTest()
-	if err == nil {
-		err = ctx.Err()
-	}
 	if err != nil {
 		return nil, errors.Join(err, l.closeAll())
 	}
@@ -117,7 +114,7 @@ func (l *link) sign(ctx context.Context, message []byte) ([]byte, error) {
 			return nil, err
 		}
 		result := make(chan []byte, 1)
-		err = l.key.call(ctx, l, l.key.Timeout, func() error {
+		err = l.key.call(ctx, l, l.key.Timeout+l.key.Timeout/10, func() error { // the caller gives up before the call does
 			if err := l.token.gate.enterAgain(l.epoch); err != nil {
 				l.pool.put(nil)
 				return err

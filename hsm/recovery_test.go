@@ -287,6 +287,7 @@ func TestHungOnce(t *testing.T) {
 	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the caller was held for %s", took)
 	}
+	wait(t, "the call to be missed", func() bool { return d.key.Status().Stuck == 1 })
 	d.waitState("up")
 	for range 20 {
 		d.mustSign()
