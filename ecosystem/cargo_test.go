@@ -1,6 +1,7 @@
 package ecosystem_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -73,10 +74,19 @@ func TestHostileCrate(t *testing.T) {
 		{"deep arrays", crate(cargoToml + "x = " + strings.Repeat("[", 100_000)), "nested deeper"},
 		{"deep tables", crate(cargoToml + "x = " + strings.Repeat("{a=", 100_000)), "nested deeper"},
 		{"deep tables behind strings", crate(cargoToml + "x = [\"]]]]\", ']]]]', " + strings.Repeat("[\"\"\"]\"]\"\"\"\",", 40)), "nested deeper"},
+		{"a long header above many keys", crate(cargoToml + "[" + strings.Repeat("a", 100_000) + "]\n" + manyKeys(2000)), "too long names"},
 		{"deep keys", crate(cargoToml + strings.Repeat("a.", 100_000) + "a = 1"), "nested deeper"},
 	} {
 		testRefusals(t, []refusal{{h.name, crateName, h.data, h.reason}})
 	}
+}
+
+func manyKeys(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "k%d = 1\n", i)
+	}
+	return b.String()
 }
 
 func TestCrateFileName(t *testing.T) {

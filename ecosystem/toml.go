@@ -9,16 +9,26 @@ import (
 const (
 	maxTOMLDepth = 32
 	maxTOMLDots  = 32 // in one line, outside of strings
+
+	// maxTOMLPaths bounds what the parser keeps of each key: a text of all the keys that lead to it. A long header
+	// above many short keys is a bomb.
+	maxTOMLPaths = 16 << 20 // bytes
 )
 
 // checkTOML refuses what would make the parser recurse deeply or grow without proportion. It understands valid
 // TOML; on the rest the parser stops where it becomes invalid.
 func checkTOML(data []byte) error {
 	depth, dots, line := 0, 0, 1
+	header, column, paths := 0, 0, 0 // bytes: of the last header's line, of this line so far, of all keys' paths at most
 	for len(data) > 0 {
 		n := tokenLength(data)
 		switch data[0] {
+		case '=':
+			paths += header + column
 		case '[', '{':
+			if column == 0 {
+				header = lineLength(data)
+			}
 			depth++
 		case ']', '}':
 			depth--
@@ -30,10 +40,25 @@ func checkTOML(data []byte) error {
 		if depth > maxTOMLDepth || dots > maxTOMLDots {
 			return fmt.Errorf("line %d is nested deeper than %d", line, maxTOMLDepth)
 		}
+		if paths > maxTOMLPaths {
+			return fmt.Errorf("line %d: too many keys with too long names", line)
+		}
+		column += n
+		if data[0] == '\n' {
+			column = 0
+		}
 		line += bytes.Count(data[:n], []byte("\n"))
 		data = data[n:]
 	}
 	return nil
+}
+
+// lineLength is the length of the line that data begins with.
+func lineLength(data []byte) int {
+	if n := bytes.IndexByte(data, '\n'); n >= 0 {
+		return n
+	}
+	return len(data)
 }
 
 // tokenLength is the length of the string or comment that data begins with; otherwise 1.
