@@ -8,7 +8,7 @@
 GO       ?= go
 FUZZTIME ?= 20s
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates p11-kit p11-kit-modules libnspr4
+PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates p11-kit p11-kit-modules libnspr4 swtpm swtpm-tools
 BUILD    := _build
 NSS      := $(BUILD)/nss
 NSSLIBS  := softokn3 nssutil3 mozsqlite3 freeblpriv3
@@ -48,7 +48,7 @@ test: build lint $(NSS)/ready
 	$(GO) test -count=1 -timeout 14m ./...
 	$(GO) test -count=1 -timeout 14m -race $(RACE)
 
-RACE := ./agent ./hsm ./ledger ./signer
+RACE := ./agent ./hsm ./ledger ./signer ./tpm
 
 soak: build
 	$(GO) vet -tags soak ./test
