@@ -368,17 +368,7 @@ func TestAbandonedOpenDoesNotLogIn(t *testing.T) {
 	d := newDevice(t)
 	must(t, d.key.Close())
 	finalised, asked := d.Calls("C_Finalize"), d.Calls("C_Login")
-	d.Hang("C_GetTokenInfo")
-	ctx, cancel := context.WithCancel(t.Context())
-	go func() {
-		for d.Hanging() == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
-	}()
-	if _, err := hsm.Open(ctx, d.config()); !errors.Is(err, context.Canceled) {
-		t.Fatal(err)
-	}
+	d.openAndLeave("C_GetTokenInfo")
 	d.Release()
 	wait(t, "the end of the call", func() bool { return d.Calls("C_Finalize") > finalised })
 	if n := d.Calls("C_Login") - asked; n != 0 {
@@ -460,14 +450,6 @@ func TestCanaryTriesAgain(t *testing.T) {
 	if s := d.key.Status(); s.State != "up" || s.Recoveries != 0 {
 		t.Errorf("%+v", s)
 	}
-}
-
-// A wrong signature ends the key at once, though its caller has left and nobody else asks.
-func TestAbandonedWrongSignatureEnds(t *testing.T) {
-	d := newDevice(t)
-	d.Corrupt(1)
-	d.abandon([]byte("message"))
-	d.waitState("stopped")
 }
 
 // Close does not wait for a device that is away.
