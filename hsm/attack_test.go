@@ -251,6 +251,23 @@ func TestInvariant9_UnknownAnswerToLogin(t *testing.T) {
 	}
 }
 
+// A PIN that the token did not look at, because the process was logged in already, is not one that it took.
+func TestInvariant9_UncheckedPIN(t *testing.T) {
+	d := newDevice(t)
+	d.open() // holds the login
+	must(t, os.WriteFile(d.generated.URI.PINFile, []byte("another-pin\n"), 0o600))
+	d.Fail("C_Sign", pkcs11.CKR_DEVICE_ERROR, 0, 1)
+	d.mustSign()
+	logins(t, d, 1, 0)
+	before := d.Calls("C_Login")
+	d.Fail("C_Login", 0x80000139, 0, fault.Always)
+	d.Reboot(pkcs11.CKR_DEVICE_REMOVED)
+	d.refusesToSign(hsm.ErrStopped)
+	if n := d.Calls("C_Login") - before; n != 1 {
+		t.Errorf("the PIN was tried %d times", n)
+	}
+}
+
 // A pool that had to shrink grows when there are sessions again.
 func TestPoolGrowsAgain(t *testing.T) {
 	d := newDevice(t, func(c *hsm.Config) { c.Canary = 50 * time.Millisecond })

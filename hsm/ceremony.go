@@ -132,7 +132,7 @@ func (t token) setUserPIN(pins tokenPINs) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }() // the last session: logs out
-	if err := s.loginAs(pkcs11.CKU_SO, pins.officer); err != nil {
+	if _, err := s.loginAs(pkcs11.CKU_SO, pins.officer); err != nil {
 		return err
 	}
 	if err := t.ctx.InitPIN(s.handle, pins.user); err != nil {

@@ -37,13 +37,17 @@ func (s session) failure(op string, err error) error {
 }
 
 // loginAs takes a login by another session of this process for good: PKCS#11
-// logs in the process, not the session.
-func (s session) loginAs(user uint, pin string) error {
-	err := s.token.ctx.Login(s.handle, user, pin)
-	if err == nil || errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
-		return nil
+// logs in the process, not the session. checked says that the token looked at
+// the PIN and took it.
+func (s session) loginAs(user uint, pin string) (checked bool, err error) {
+	err = s.token.ctx.Login(s.handle, user, pin)
+	if errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
+		return false, nil
 	}
-	return s.failure("C_Login", err)
+	if err != nil {
+		return false, s.failure("C_Login", err)
+	}
+	return true, nil
 }
 
 // find returns the handles of all objects that have the attributes.

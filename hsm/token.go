@@ -152,8 +152,8 @@ func (s session) loginUser(pinFile string) error {
 	if err != nil {
 		return err
 	}
-	err = s.loginAs(pkcs11.CKU_USER, pin)
-	if err == nil {
+	checked, err := s.loginAs(pkcs11.CKU_USER, pin)
+	if checked {
 		t.accepted.keep(t.name(), pin)
 	}
 	if unclear(err) && !t.accepted.same(t.name(), pin) {
