@@ -23,6 +23,8 @@ var mayImport = map[string]string{
 	"provenance":         "",
 	"ecosystem":          "provenance",
 	"ecosystem/lockfile": "provenance",
+	"policy":             "provenance",
+	"gate":               "provenance ecosystem ecosystem/lockfile policy",
 	"attest":             "",
 	"hsm":                "attest",
 	"hsm/softhsm":        "hsm", // for tests
@@ -30,7 +32,7 @@ var mayImport = map[string]string{
 	"agent":              "attest",
 	"ledger":             "",
 	"signer":             "provenance ledger agent",
-	"cmd/countersign":    "provenance ecosystem ecosystem/lockfile attest",
+	"cmd/countersign":    "provenance ecosystem ecosystem/lockfile policy gate attest",
 	"cmd/countersignd":   "provenance ledger agent signer",
 	"cmd/keyagent":       "agent attest hsm tpm",
 	"cmd/ceremony":       "provenance ledger agent attest hsm tpm",
@@ -77,7 +79,7 @@ func TestInvariant8_Imports(t *testing.T) {
 // The process that faces the network, and all that consumers and registries import, is built without cgo, and nothing in
 // it can load a PKCS#11 module.
 func TestInvariant8_NoDevices(t *testing.T) {
-	packages := []string{"./strict", "./provenance", "./ecosystem", "./agent", "./ledger", "./signer", "./cmd/countersign", "./cmd/countersignd"}
+	packages := []string{"./strict", "./provenance", "./ecosystem", "./policy", "./gate", "./agent", "./ledger", "./signer", "./cmd/countersign", "./cmd/countersignd"}
 	forbidden := regexp.MustCompile(`^(C|plugin|runtime/cgo|countersign\.dev/(hsm|tpm)(/.*)?|.*/(pkcs11|crypto11|go-tpm)(/.*)?)$`)
 	deps := golist(t, slices.Concat([]string{"-deps", "-f", `{{.ImportPath}}{{if and (not .Standard) (or .CgoFiles .CFiles .CXXFiles)}} C{{end}}`}, packages)...)
 	for _, d := range deps {
