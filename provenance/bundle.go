@@ -37,7 +37,9 @@ func ParseBundle(data []byte) (*Bundle, error) {
 		return nil, fmt.Errorf("bundle: %d bytes, at most %d are allowed", len(data), MaxBundle)
 	}
 	var w bundleWire
-	if err := strict.JSON(data, &w); err != nil {
+	if statement, proof, ok := spelledBundle(data); ok {
+		w.MediaType, w.Statement, w.Proof = BundleType, statement, proof
+	} else if err := strict.JSON(data, &w); err != nil {
 		return nil, fmt.Errorf("bundle: %w", err)
 	}
 	switch {

@@ -180,10 +180,15 @@ func (l *Log) anchored(h Head) bool {
 // (b) the identity anchors it, or (c) a bridge proves it a prefix of a head for which (a) or (b) holds. Whichever it is,
 // the signature lines that are there must be good.
 func (l *Log) Counts(cp *Checkpoint, bridges []*Bridge) error {
+	return NewVerifier().counts(l, cp, bridges)
+}
+
+// counts is Log.Counts by a Verifier, which remembers whose signatures it verified.
+func (v *Verifier) counts(l *Log, cp *Checkpoint, bridges []*Bridge) error {
 	if cp.Origin != l.Origin {
 		return refuse(CheckpointSignatureInvalid, "checkpoint is of log %s, the statement is in %s", cp.Origin, l.Origin)
 	}
-	active, ended, err := l.signers(cp)
+	active, ended, err := v.signers(l, cp)
 	if err != nil {
 		return err
 	}
@@ -191,7 +196,7 @@ func (l *Log) Counts(cp *Checkpoint, bridges []*Bridge) error {
 		return nil
 	}
 	for _, b := range bridges {
-		if b.From == cp.Head && l.reaches(b) {
+		if b.From == cp.Head && v.reaches(l, b) {
 			return nil
 		}
 	}
@@ -208,13 +213,13 @@ func (l *Log) stands(h Head, active int) bool {
 }
 
 // reaches reports whether the far end of a bridge counts and the bridge is a proof.
-func (l *Log) reaches(b *Bridge) bool {
+func (v *Verifier) reaches(l *Log, b *Bridge) bool {
 	if b.To.Origin != l.Origin || b.prove() != nil {
 		return false
 	}
 	if b.Checkpoint == nil {
 		return l.anchored(b.To)
 	}
-	active, _, err := l.signers(b.Checkpoint)
+	active, _, err := v.signers(l, b.Checkpoint)
 	return err == nil && b.Checkpoint.Head == b.To && l.stands(b.To, active)
 }

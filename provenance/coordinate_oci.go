@@ -62,7 +62,7 @@ func ociAuthority(s string) (string, error) {
 }
 
 func ociVersion(_, version string) (string, error) {
-	if !digestForm.MatchString(version) {
+	if !digestForm(version) {
 		return version, errors.New("want the digest of the manifest, sha256: and 64 lower-case hex digits; tags are not versions")
 	}
 	return version, nil

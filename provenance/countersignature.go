@@ -72,7 +72,11 @@ func parseCountersignature(data []byte) (*Countersignature, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Countersignature{Enrolment: w.Enrolment}
+	return newCountersignature(subject, w)
+}
+
+func newCountersignature(subject Subject, w countersignaturePredicate) (c *Countersignature, err error) {
+	c = &Countersignature{Enrolment: w.Enrolment}
 	if c.Claim, err = parseClaim(w.Registry, w.Origin, w.Identity, w.Purl, w.CountersignedAt); err != nil {
 		return nil, err
 	}
@@ -205,24 +209,32 @@ func parseWithdrawal(data []byte) (*Withdrawal, error) {
 
 func parseClaim(registry, origin, identity, purl string, at Time) (Claim, error) {
 	c := Claim{Registry: registry, Origin: origin, Identity: identity, At: at.Time}
+	err := checkSpeaker(registry, origin, identity, at)
+	if err == nil {
+		c.Coordinate, err = ParseCoordinate(purl)
+	}
+	return c, err
+}
+
+// checkSpeaker checks what every statement of a registry says of itself.
+func checkSpeaker(registry, origin, identity string, at Time) error {
 	if err := CheckRegistry(registry); err != nil {
-		return c, err
+		return err
 	}
 	if err := checkDigest("identity", identity); err != nil {
-		return c, err
+		return err
 	}
 	if at.IsZero() {
-		return c, errors.New("time is missing")
+		return errors.New("time is missing")
 	}
 	of, _, err := ParseOrigin(origin)
 	if err != nil {
-		return c, err
+		return err
 	}
 	if of != registry {
-		return c, refuse(StatementMismatch, "origin %s is not a log of %s", origin, registry)
+		return refuse(StatementMismatch, "origin %s is not a log of %s", origin, registry)
 	}
-	c.Coordinate, err = ParseCoordinate(purl)
-	return c, err
+	return nil
 }
 
 func entryBytes(data []byte, err error) ([]byte, error) {

@@ -46,7 +46,8 @@
 // it; what was countersigned before stays good unless it is excluded.
 //
 // Log entries ([ParseEntry]): [Countersignature], which carries the publication; [RegistryStatement], the registry's word
-// about a file without a publisher's signature; [Withdrawal]; and the envelopes of identities, enrolments and their ends.
+// about a file without a publisher's signature; [Withdrawal]; [StatusStatement]; and the envelopes of identities, enrolments
+// and their ends.
 //
 // [Identity]: one version of what a registry is: its root keys, its logs and their keys with a threshold each, its enrolment
 // keys, its namespaces, what is excluded, and when it expires. A key has one role in one log. A [Chain] of versions begins
@@ -63,25 +64,31 @@
 // must be by a key of the log and verify, whichever it is; lines under other names are witnesses' and are ignored.
 //
 // [Pins]: the consumer's file. Per namespace: registry, identity, and where wanted the latest version known, the publishers
-// accepted, whether the registry's word alone is enough, and whether a refusal is enforced or reported. What it leaves out
-// means the stricter choice: default "reject", require "publisher", mode "enforce". The longest pattern decides, an exact
-// one before a prefix.
+// accepted, whether the registry's word alone is enough, whether a refusal is enforced or reported, and how old the
+// registry's status may be. What it leaves out means the stricter choice: default "reject", require "publisher", mode
+// "enforce"; only a status is not required then. The longest pattern decides, an exact one before a prefix.
 //
 // [Bundle]: what is served beside a file: the statement, its proof, and the enrolment, identity and bridge as needed. With
 // enrolment and identity in it, name, file, bundle and pin are verified without a network.
+//
+// [StatusDocument]: all that a registry withdrew and all enrolments that ended, up to a size of its log. It is made of the
+// logs and has one spelling, so that whoever reads them can make it again. The registry commits to it by a StatusStatement,
+// and serves both with a proof, as a [StatusBundle]. [Verifier.Status] makes a [Status] of that: an old mirror's bundle of a
+// version that was withdrawn since is refused by it.
 //
 // # Verification
 //
 // The expected purl comes from the resolver or the lockfile, never from the bundle or the file: a valid bundle of another
 // package would pass. It may leave out PyPI's file_name only where digests are expected instead of a file at hand.
 //
-// [Verify] takes these steps in this order. The first that fails gives the answer: a [*Refusal] with the code, or
+// A [Verifier] answers many questions and does once what they have in common; [Verify] answers one. They take these steps
+// in this order. The first that fails gives the answer: a [*Refusal] with the code, or
 // [*Unchecked] where something that is needed is not at hand. Any other error is a mistake in the [Request].
 //
 //  1. The pin with the longest match on the expected purl: [NotPinned]. The shape of the bundle, of its proof, its envelopes
 //     and its bridge: [Malformed].
-//  2. The chain: the longer of the bundle's and the consumer's own, one extending the other, both from the pinned
-//     fingerprint, of the pinned registry: [IdentityMismatch]. It contains the version that the pin names:
+//  2. The chain: the longest of the bundle's, the consumer's own and the status's, one extending the other, all from the
+//     pinned fingerprint, of the pinned registry: [IdentityMismatch]. It contains the version that the pin names:
 //     [IdentityRollback]. The checkpoint's shape: [Malformed]. Its log is in the last version: [LogUnknown]. Keys, anchors,
 //     exclusions and namespaces are from here on those of the last version. Without a chain: Unchecked.
 //  3. The statement's shape: [Malformed]. A registry statement where a publisher is required: [BasisTooWeak]. The purl is the
@@ -98,7 +105,10 @@
 //     [CheckpointSignatureInvalid], or [KeyEnded] where ended keys or those of a closed log would have been enough. A key
 //     that signed twice: [Malformed]. Not in an excluded range: [Excluded]. countersignedAt is before the identity expires,
 //     and so is now, if a fresh identity is asked for: [IdentityExpired].
-//  7. The consumer's own policy: [PolicyDenied].
+//  7. With a status, which the last version must stand by too: the purl is not withdrawn: [Withdrawn]. The enrolment has not
+//     ended before the statement, by its place in the logs or by countersignedAt: [EnrolmentEnded]. Where the pin limits the
+//     age of a status: it is not older, nor more than five minutes ahead: [StatusTooOld]; without one: Unchecked.
+//  8. The consumer's own policy: [PolicyDenied].
 //
 // What a good answer does not say: that there is no newer version, that the time is true (signedAt is the publisher's word,
 // countersignedAt the registry's), or that attributes are facts.

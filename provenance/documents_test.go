@@ -225,7 +225,7 @@ func endOfficer(w *world) {
 func bothOfficers(p *plan) {
 	endOfficer(p.w)
 	again := must(p.cert.Sign(testKey("officer 2"))).Envelope
-	p.spoilRequest = func(r *provenance.Request) { r.Enrolments = []*provenance.Envelope{again} }
+	p.spoilRequest = func(r *provenance.Request) { r.Enrolments = atHand(again) }
 }
 
 // unusable has an envelope at hand around the same payload that is no certificate: it bears two signatures.
@@ -233,7 +233,16 @@ func unusable(p *plan) {
 	e := *p.enrolment()
 	keys := []ed25519.PrivateKey{p.w.officer, p.publisher}
 	resign(&e, keys, keys)
-	p.spoilRequest = func(r *provenance.Request) { r.Enrolments = []*provenance.Envelope{&e} }
+	p.spoilRequest = func(r *provenance.Request) { r.Enrolments = atHand(&e) }
+}
+
+// atHand is certificates as a consumer keeps them.
+func atHand(list ...*provenance.Envelope) map[string][]*provenance.Envelope {
+	byDigest := make(map[string][]*provenance.Envelope)
+	for _, e := range list {
+		byDigest[e.PayloadDigest()] = append(byDigest[e.PayloadDigest()], e)
+	}
+	return byDigest
 }
 
 func TestPinnedPublishers(t *testing.T) {

@@ -9,11 +9,16 @@ import (
 	"countersign.dev/strict"
 )
 
-// ParseEntry reads one log entry: a *Countersignature, *RegistryStatement, *Withdrawal, *Identity, *Enrolment or
-// *EnrolmentEnd. It verifies no signature. Anything else is an error, and a ledger holding it does not open.
+// ParseEntry reads one log entry: a *Countersignature, *RegistryStatement, *Withdrawal, *StatusStatement, *Identity,
+// *Enrolment or *EnrolmentEnd. It verifies no signature. Anything else is an error, and a ledger holding it does not open.
 func ParseEntry(data []byte) (any, error) {
 	if len(data) > MaxEntry {
 		return nil, fmt.Errorf("log entry has %d bytes, at most %d are allowed", len(data), MaxEntry)
+	}
+	if s := (spelling{rest: string(data)}); s.follows(statementBegin) {
+		if subject, w, ok := s.countersignature(); ok {
+			return named("countersignature", func([]byte) (*Countersignature, error) { return newCountersignature(subject, w) }, data)
+		}
 	}
 	// Only the type is read here; the parser for that type is strict about everything, the type included.
 	var kind struct {
@@ -31,6 +36,8 @@ func ParseEntry(data []byte) (any, error) {
 		return named("registry statement", parseRegistryStatement, data)
 	case kind.PredicateType == withdrawalType:
 		return named("withdrawal", parseWithdrawal, data)
+	case kind.PredicateType == statusType:
+		return named("status", parseStatusStatement, data)
 	case kind.PayloadType != "":
 		return parseEnvelopeEntry(data)
 	}

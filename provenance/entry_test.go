@@ -2,6 +2,7 @@ package provenance_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -24,9 +25,11 @@ func entries() map[string][]byte {
 		"*provenance.Countersignature":  p.entry(),
 		"*provenance.RegistryStatement": must((&provenance.RegistryStatement{Claim: p.claim, Subject: subject, Reason: "ingest", Evidence: evidence}).Statement()),
 		"*provenance.Withdrawal":        must((&provenance.Withdrawal{Claim: p.claim, Subject: subject, Reason: "malware"}).Statement()),
-		"*provenance.Identity":          w.last().Envelope.JSON(),
-		"*provenance.Enrolment":         p.enrolment().JSON(),
-		"*provenance.EnrolmentEnd":      end(w, p).Envelope.JSON(),
+		"*provenance.StatusStatement": must((&provenance.StatusStatement{Registry: w.name, Origin: w.origin(2), Identity: w.fingerprint(), Size: 7, At: dayTwo,
+			Document: sha256.Sum256([]byte("document"))}).Statement()),
+		"*provenance.Identity":     w.last().Envelope.JSON(),
+		"*provenance.Enrolment":    p.enrolment().JSON(),
+		"*provenance.EnrolmentEnd": end(w, p).Envelope.JSON(),
 	}
 }
 
@@ -52,6 +55,8 @@ func encodeEntry(entry any) []byte {
 	case *provenance.RegistryStatement:
 		return must(e.Statement())
 	case *provenance.Withdrawal:
+		return must(e.Statement())
+	case *provenance.StatusStatement:
 		return must(e.Statement())
 	case *provenance.Identity:
 		return e.Envelope.JSON()

@@ -208,7 +208,7 @@ func FuzzParseBundle(f *testing.F) {
 }
 
 func FuzzParsePins(f *testing.F) {
-	for _, s := range []string{minimalPins, minimalPins + "latest = {version = 1, sha256 = \"" + sha256Of("") + "\"}\n", "version = 1\ndefault = \"ignore\"\n",
+	for _, s := range []string{minimalPins, minimalPins + "status_max_age = \"72h\"\n", minimalPins + "latest = {version = 1, sha256 = \"" + sha256Of("") + "\"}\n", "version = 1\ndefault = \"ignore\"\n",
 		minimalPins + "publishers = [\"" + pinnedIdentity + "\"]\nmode = \"report\"\n", minimalPins + "latest = {version = -1}", "\"regi\u017ftry\" = 1"} {
 		f.Add([]byte(s))
 	}
@@ -218,7 +218,7 @@ func FuzzParsePins(f *testing.F) {
 			return
 		}
 		for _, pin := range p.Pins {
-			if pin.Registry == "" || pin.Identity == "" || pin.Require == "" || pin.Mode == "" || pin.Publishers != nil && len(pin.Publishers) == 0 {
+			if pin.Registry == "" || pin.Identity == "" || pin.Require == "" || pin.Mode == "" || pin.StatusMaxAge < 0 || pin.Publishers != nil && len(pin.Publishers) == 0 {
 				t.Fatalf("pin accepts too much: %+v", pin)
 			}
 			if again, err := provenance.ParsePinNamespace(pin.Namespace.String()); err != nil || again != pin.Namespace {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -72,26 +71,31 @@ func (d Digests) Check() error {
 	if d["sha256"] == "" {
 		return errors.New("digest sha256 is missing")
 	}
-	for _, name := range slices.Sorted(maps.Keys(d)) {
-		n, known := digestLengths[name]
-		switch {
-		case !known:
-			return fmt.Errorf("digest name %.40q is not known", name)
-		case !lowerHex(d[name], n):
-			return fmt.Errorf("digest %s is not %d lower-case hex digits", name, n)
+	var wrong []string
+	for name, value := range d {
+		if n, known := digestLengths[name]; !known || !lowerHex(value, n) {
+			wrong = append(wrong, name)
 		}
 	}
-	return nil
+	if len(wrong) == 0 {
+		return nil
+	}
+	name := slices.Min(wrong)
+	if n, known := digestLengths[name]; known {
+		return fmt.Errorf("digest %s is not %d lower-case hex digits", name, n)
+	}
+	return fmt.Errorf("digest name %.40q is not known", name)
 }
 
 // Disagreement names a digest that both have with different values, or "".
 func (d Digests) Disagreement(other Digests) string {
-	for _, name := range slices.Sorted(maps.Keys(d)) {
-		if v, both := other[name]; both && v != d[name] {
-			return name
+	first := ""
+	for name, value := range d {
+		if v, both := other[name]; both && v != value && (first == "" || name < first) {
+			first = name
 		}
 	}
-	return ""
+	return first
 }
 
 func (s Subject) equal(t Subject) bool { return s.Name == t.Name && maps.Equal(s.Digest, t.Digest) }
@@ -186,12 +190,20 @@ func (t *Time) UnmarshalText(text []byte) error {
 	return nil
 }
 
-var registryLabel = regexp.MustCompile(`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)*$`)
-
 // CheckRegistry refuses anything but one lower-case host name of at most 200 bytes.
 func CheckRegistry(name string) error {
-	if len(name) > 200 || !registryLabel.MatchString(name) {
+	if len(name) > 200 || !hostName(name) {
 		return fmt.Errorf("registry %.80q is not a lower-case host name of at most 200 bytes", name)
 	}
 	return nil
+}
+
+// hostName reports whether s is labels of 1 to 63 of a-z, 0-9 and -, not at their ends, joined by single dots.
+func hostName(s string) bool {
+	for label := range strings.SplitSeq(s, ".") {
+		if label == "" || len(label) > 63 || label[0] == '-' || label[len(label)-1] == '-' || strings.Trim(label, "abcdefghijklmnopqrstuvwxyz0123456789-") != "" {
+			return false
+		}
+	}
+	return true
 }

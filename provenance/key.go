@@ -9,7 +9,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"regexp"
+	"strings"
 
 	"filippo.io/edwards25519"
 )
@@ -107,19 +107,25 @@ func digest(data []byte) string {
 	return "sha256:" + hex.EncodeToString(sum[:])
 }
 
-var digestForm = regexp.MustCompile(`^sha256:[0-9a-f]{64}$`)
+// digestForm reports whether s is a digest as it is written.
+func digestForm(s string) bool {
+	value, ok := strings.CutPrefix(s, "sha256:")
+	return ok && lowerHex(value, 64)
+}
 
 func checkDigest(what, s string) error {
-	if !digestForm.MatchString(s) {
+	if !digestForm(s) {
 		return fmt.Errorf("%s %.80q is not sha256: and 64 lower-case hex digits", what, s)
 	}
 	return nil
 }
 
+var strictBase64 = base64.StdEncoding.Strict()
+
 // decodeBase64 accepts the standard alphabet with padding, and only the one text that the bytes encode to.
 func decodeBase64(text []byte) ([]byte, error) {
 	out := make([]byte, base64.StdEncoding.DecodedLen(len(text)))
-	n, err := base64.StdEncoding.Strict().Decode(out, text)
+	n, err := strictBase64.Decode(out, text)
 	if err != nil || base64.StdEncoding.EncodedLen(n) != len(text) {
 		return nil, errors.New("not canonical base64 (standard alphabet, padded)")
 	}

@@ -3,6 +3,8 @@ package provenance
 import (
 	"errors"
 	"fmt"
+	"regexp"
+	"time"
 
 	"countersign.dev/strict"
 )
@@ -22,6 +24,8 @@ type Pin struct {
 	Publishers []string // key fingerprints; empty: any enrolled publisher
 	Require    Basis
 	Mode       Mode
+	// StatusMaxAge is how old the registry's status may be; 0: none is required, one at hand is used.
+	StatusMaxAge time.Duration
 }
 
 // Latest stops the rollback of an identity for consumers that keep no state.
@@ -59,6 +63,7 @@ type pinsWire struct {
 		Publishers []string `toml:"publishers"`
 		Require    *string  `toml:"require"`
 		Mode       *string  `toml:"mode"`
+		MaxAge     *string  `toml:"status_max_age"`
 	} `toml:"pin"`
 }
 
@@ -84,6 +89,9 @@ func ParsePins(data []byte) (*Pins, error) {
 		if pin.Namespace, err = ParsePinNamespace(e.Namespace); err == nil {
 			err = pin.check()
 		}
+		if e.MaxAge != nil && err == nil {
+			pin.StatusMaxAge, err = parseAge(*e.MaxAge)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("pins: pin %d: %w", i+1, err)
 		}
@@ -102,6 +110,16 @@ func either[T ~string](written *string, otherwise T) T {
 		return otherwise
 	}
 	return T(*written)
+}
+
+var ageForm = regexp.MustCompile(`^[1-9][0-9]{0,4}[smh]$`)
+
+// parseAge reads one whole number of seconds, minutes or hours: 72h.
+func parseAge(s string) (time.Duration, error) {
+	if !ageForm.MatchString(s) {
+		return 0, fmt.Errorf(`status_max_age is %.40q: write a number from 1 to 99999 and s, m or h, like "72h"`, s)
+	}
+	return time.ParseDuration(s)
 }
 
 func (p *Pin) check() error {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"countersign.dev/provenance"
 )
@@ -20,7 +21,7 @@ func TestParsePins(t *testing.T) {
 	}
 	pin := p.Pins[0]
 	if pin.Namespace.String() != "pkg:npm/@acme/*" || pin.Registry != registry || pin.Identity != pinnedIdentity || pin.Latest != nil ||
-		pin.Publishers != nil || pin.Require != provenance.ByPublisher || pin.Mode != provenance.Enforce {
+		pin.StatusMaxAge != 0 || pin.Publishers != nil || pin.Require != provenance.ByPublisher || pin.Mode != provenance.Enforce {
 		t.Errorf("what is left out must mean the stricter choice: %+v", pin)
 	}
 	p, err = provenance.ParsePins([]byte(`# everything
@@ -35,6 +36,7 @@ latest     = {version = 3, sha256 = "` + sha256Of("three") + `"}
 publishers = ["` + pinnedIdentity + `"]
 require    = "publisher"
 mode       = "report"
+status_max_age = "72h"
 
 [[pin]]
 namespace = "pkg:golang/github.com/acme/tool"
@@ -50,7 +52,7 @@ sha256  = "` + sha256Of("one") + `"
 	if err != nil || p.Default != provenance.Report || len(p.Pins) != 2 {
 		t.Fatalf("%+v, %v", p, err)
 	}
-	if pin := p.Pins[0]; pin.Latest.Version != 3 || pin.Latest.SHA256 != sha256Of("three") || len(pin.Publishers) != 1 || pin.Mode != provenance.Report {
+	if pin := p.Pins[0]; pin.Latest.Version != 3 || pin.Latest.SHA256 != sha256Of("three") || len(pin.Publishers) != 1 || pin.StatusMaxAge != 72*time.Hour || pin.Mode != provenance.Report {
 		t.Errorf("first pin %+v", pin)
 	}
 	if pin := p.Pins[1]; pin.Latest.Version != 1 || pin.Require != provenance.ByRegistry || pin.Mode != provenance.Enforce {
@@ -120,6 +122,17 @@ func TestParsePinsRefusals(t *testing.T) {
 		"require in capitals":        {pin(`require = "Publisher"`), `require is "Publisher"`},
 		"mode of no kind":            {pin(`mode = "ignore"`), `mode is "ignore"`},
 		"mode for the default":       {pin(`mode = "reject"`), `mode is "reject"`},
+		"status age empty":           {pin(`status_max_age = ""`), "status_max_age"},
+		"status age a number":        {pin(`status_max_age = 72`), "line 6"},
+		"status age 0":               {pin(`status_max_age = "0h"`), "status_max_age"},
+		"status age negative":        {pin(`status_max_age = "-1h"`), "status_max_age"},
+		"status age in days":         {pin(`status_max_age = "3d"`), "status_max_age"},
+		"status age in ms":           {pin(`status_max_age = "5ms"`), "status_max_age"},
+		"status age a fraction":      {pin(`status_max_age = "1.5h"`), "status_max_age"},
+		"status age of two parts":    {pin(`status_max_age = "1h30m"`), "status_max_age"},
+		"status age too long":        {pin(`status_max_age = "100000h"`), "status_max_age"},
+		"status age, newline":        {pin(`status_max_age = "72h\n"`), "status_max_age"},
+		"status age for all":         {"status_max_age = \"72h\"\n" + minimalPins, `unknown key "status_max_age"`},
 		"second pin bad":             {pin("[[pin]]\nnamespace = \"pkg:npm/x\""), "pin 2: registry"},
 		"a pin that is a list entry": {"version = 1\npin = [1]\n", "line 2"},
 	} {

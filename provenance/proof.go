@@ -56,8 +56,8 @@ func ParseProof(s string) (*Proof, error) {
 			return nil, fmt.Errorf("proof: hash %d is not the base64 of 32 bytes", i)
 		}
 	}
-	if p.String() != s {
-		return nil, errors.New("proof: not in its one spelling")
+	if strconv.FormatUint(p.Index, 10) != number { // all else has one spelling
+		return nil, errors.New("proof: index is not in its one spelling")
 	}
 	return p, nil
 }

@@ -53,7 +53,7 @@ func ParsePublication(e *Envelope) (*Publication, error) {
 	if _, err := e.single(); err != nil {
 		return nil, fmt.Errorf("publication: %w", err)
 	}
-	subject, pred, err := decodeStatement[publicationPredicate](e.Payload, publicationType)
+	subject, pred, attributes, err := decodePublication(e.Payload)
 	if err != nil {
 		return nil, fmt.Errorf("publication: %w", err)
 	}
@@ -61,10 +61,41 @@ func ParsePublication(e *Envelope) (*Publication, error) {
 	if p.Coordinate, err = ParseCoordinate(pred.Purl); err != nil {
 		return nil, fmt.Errorf("publication: %w", err)
 	}
-	return p, p.check()
+	return p, p.check(attributes)
 }
 
-func (p *Publication) check() error {
+// decodePublication also gives the attributes by their names.
+func decodePublication(payload []byte) (Subject, publicationPredicate, map[string]jsontext.Value, error) {
+	s := spelling{rest: string(payload)}
+	if subject, pred, ok := s.publication(); ok {
+		if attributes, err := byName(pred.Attributes); err == nil {
+			return subject, pred, attributes, nil
+		}
+	}
+	subject, pred, err := decodeStatement[publicationPredicate](payload, publicationType)
+	if err != nil {
+		return subject, pred, nil, err
+	}
+	attributes, err := byName(pred.Attributes)
+	if err != nil {
+		err = fmt.Errorf("attributes: %w", err)
+	}
+	return subject, pred, attributes, err
+}
+
+// byName reads the attributes strictly.
+func byName(attributes jsontext.Value) (all map[string]jsontext.Value, err error) {
+	switch {
+	case string(attributes) == "{}":
+		return nil, nil
+	case attributes.Kind() != '{':
+		return nil, errors.New("not a JSON object")
+	}
+	err = strict.JSON(attributes, &all)
+	return all, err
+}
+
+func (p *Publication) check(attributes map[string]jsontext.Value) error {
 	if err := CheckRegistry(p.Registry); err != nil {
 		return fmt.Errorf("publication: %w", err)
 	}
@@ -74,7 +105,7 @@ func (p *Publication) check() error {
 	if p.SignedAt.IsZero() {
 		return errors.New("publication: signedAt is missing")
 	}
-	if _, err := p.AIGeneration(); err != nil {
+	if _, err := aiGeneration(attributes); err != nil {
 		return fmt.Errorf("publication: attributes: %w", err)
 	}
 	return nil
@@ -82,13 +113,14 @@ func (p *Publication) check() error {
 
 // AIGeneration gives the publisher's claim about generated code, or nil where there is none.
 func (p *Publication) AIGeneration() (*AIGeneration, error) {
-	if p.Attributes.Kind() != '{' {
-		return nil, errors.New("not a JSON object")
-	}
-	var all map[string]jsontext.Value
-	if err := strict.JSON(p.Attributes, &all); err != nil {
+	all, err := byName(p.Attributes)
+	if err != nil {
 		return nil, err
 	}
+	return aiGeneration(all)
+}
+
+func aiGeneration(all map[string]jsontext.Value) (*AIGeneration, error) {
 	for name := range all {
 		if name != "aiGeneration" && strings.EqualFold(name, "aiGeneration") {
 			return nil, fmt.Errorf("%q: write aiGeneration", name) // lenient readers would take it for that

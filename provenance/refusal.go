@@ -24,6 +24,9 @@ const (
 	KeyEnded                    Code = "key-ended"
 	Excluded                    Code = "excluded"
 	IdentityExpired             Code = "identity-expired"
+	Withdrawn                   Code = "withdrawn"
+	EnrolmentEnded              Code = "enrolment-ended"
+	StatusTooOld                Code = "status-too-old"
 	PolicyDenied                Code = "policy-denied"
 )
 
@@ -31,7 +34,8 @@ const (
 var Codes = []Code{
 	NotPinned, IdentityMismatch, IdentityRollback, LogUnknown, Malformed, BasisTooWeak, PurlMismatch, StatementMismatch,
 	NamespaceNotBound, ArtifactDigestMismatch, EnrolmentInvalid, PublisherNotPinned, PublicationSignatureInvalid,
-	InclusionProofInvalid, CheckpointSignatureInvalid, KeyEnded, Excluded, IdentityExpired, PolicyDenied,
+	InclusionProofInvalid, CheckpointSignatureInvalid, KeyEnded, Excluded, IdentityExpired,
+	Withdrawn, EnrolmentEnded, StatusTooOld, PolicyDenied,
 }
 
 // Refusal is the answer "no": what was checked is not acceptable under the pin.

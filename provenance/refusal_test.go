@@ -20,8 +20,8 @@ type fault struct {
 // TestVerifyUnchecked and TestVerifyMalformed.
 var faults = []fault{
 	{provenance.NotPinned, func(p *plan) { p.pin.namespace = "pkg:npm/@acme/other" }},
-	{"unchecked", func(p *plan) { also(p, func(b *provenance.Bundle) { b.Identity = nil }) }},
-	{provenance.IdentityMismatch, func(p *plan) { p.pin.identity = "sha256:" + sha256Of("another identity") }},
+	{"unchecked", func(p *plan) { p.noStatus = true; also(p, func(b *provenance.Bundle) { b.Identity = nil }) }},
+	{provenance.IdentityMismatch, func(p *plan) { p.noStatus = true; p.pin.identity = "sha256:" + sha256Of("another identity") }},
 	{provenance.IdentityRollback, func(p *plan) { p.pin.more += "latest = {version = 9, sha256 = \"" + sha256Of("nine") + "\"}\n" }},
 	{provenance.LogUnknown, func(p *plan) { p.log.origin = p.w.origin(9) }},
 	{provenance.Malformed, func(p *plan) { p.spoilEntry = func(b []byte) []byte { return append(b, '!') } }},
@@ -44,6 +44,18 @@ var faults = []fault{
 	{provenance.KeyEnded, func(p *plan) { p.w.endTwo(1) }},
 	{provenance.Excluded, func(p *plan) { exclude(p.w, 1, 100, "") }},
 	{provenance.IdentityExpired, func(p *plan) { p.claim.At = yearEnd }},
+	{provenance.Withdrawn, func(p *plan) {
+		p.status = append(p.status, func(s *statusPlan) { s.withdraw(p.draft.Coordinate.String(), 6) })
+	}},
+	{provenance.EnrolmentEnded, func(p *plan) {
+		p.status = append(p.status, func(s *statusPlan) {
+			s.end(p.enrolment().PayloadDigest(), p.w.origin(1), 6, dayTwo)
+		})
+	}},
+	{provenance.StatusTooOld, func(p *plan) {
+		p.pin.more += "status_max_age = \"1h\"\n"
+		p.status = append(p.status, func(s *statusPlan) { s.statement.At = dayTwo.Add(-time.Hour - time.Second) })
+	}},
 	{provenance.PolicyDenied, func(p *plan) { p.policy = func(*provenance.Result) error { return errors.New("not here") } }},
 }
 
@@ -194,8 +206,8 @@ func TestVerifyFromOwnStore(t *testing.T) {
 	other := w.certificate()
 	other.Issued = dayTwo
 	p.spoilRequest = func(r *provenance.Request) {
-		r.Identity = w.envelopes()
-		r.Enrolments = []*provenance.Envelope{must(other.Sign(w.officer)).Envelope, p.enrolment()}
+		r.Chain = chainOf(w.envelopes())
+		r.Enrolments = atHand(must(other.Sign(w.officer)).Envelope, p.enrolment())
 	}
 	wantCode(t, "own identity and enrolment", p.verify(), "verified")
 }
@@ -250,6 +262,8 @@ func TestVerifyOtherEntries(t *testing.T) {
 	p := w.plan()
 	withdrawn(p)
 	wantCode(t, "withdrawal", p.verify(), provenance.Malformed)
+	p.spoilEntry = func([]byte) []byte { return entries()["*provenance.StatusStatement"] }
+	wantCode(t, "status", p.verify(), provenance.Malformed)
 	for what, e := range map[string]*provenance.Envelope{"identity": w.last().Envelope, "enrolment": p.enrolment()} {
 		p.spoilEntry = func([]byte) []byte { return e.JSON() }
 		wantCode(t, what, p.verify(), provenance.Malformed)

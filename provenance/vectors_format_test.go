@@ -239,7 +239,8 @@ func TestFormatTables(t *testing.T) {
 	}
 	p.says(t, "codes", fmt.Sprint(codes), fmt.Sprint(provenance.Codes))
 	for what, n := range map[string]int{"publication payload": provenance.MaxPublication, "enrolment payload, enrolment end payload": provenance.MaxEnrolment,
-		"identity payload": provenance.MaxIdentity, "log entry": provenance.MaxEntry, "bundle": provenance.MaxBundle} {
+		"identity payload": provenance.MaxIdentity, "log entry": provenance.MaxEntry, "bundle": provenance.MaxBundle,
+		"status document": provenance.MaxStatusDocument, "status": provenance.MaxStatusBundle} {
 		p.mentions(t, "| %s | %d bytes |", what, n)
 	}
 	p.mentions(t, "evidence in a registry statement | %d |", provenance.MaxDigests)

@@ -306,7 +306,8 @@ func TestVectorEntries(t *testing.T) {
 		Entry   string `json:"entry"`
 	}
 	kinds := map[string]string{"countersignature": "*provenance.Countersignature", "registry-statement": "*provenance.RegistryStatement", "withdrawal": "*provenance.Withdrawal",
-		"identity": "*provenance.Identity", "enrolment": "*provenance.Enrolment", "enrolment-end": "*provenance.EnrolmentEnd"}
+		"identity": "*provenance.Identity", "enrolment": "*provenance.Enrolment", "enrolment-end": "*provenance.EnrolmentEnd",
+		"status": "*provenance.StatusStatement"}
 	forEach(t, "entries.json", func(t *testing.T, c entry) {
 		v, err := provenance.ParseEntry([]byte(c.Entry))
 		if accepted(t, c.Comment+c.Kind, err, c.Kind != "") {

@@ -47,6 +47,7 @@ type vectorRequest struct {
 	Identity   string             `json:"identity"`
 	Enrolments string             `json:"enrolments"`
 	Bridges    string             `json:"bridges"`
+	Status     string             `json:"status"`
 	Now        provenance.Time    `json:"now"`
 	Fresh      bool               `json:"fresh"`
 }
@@ -73,6 +74,7 @@ type vectorResult struct {
 	Index           uint64             `json:"index"`
 	Size            uint64             `json:"size"`
 	IdentityVersion uint64             `json:"identityVersion"`
+	PublisherEnded  provenance.Time    `json:"publisherEnded"`
 }
 
 func TestVectors(t *testing.T) {
@@ -82,8 +84,23 @@ func TestVectors(t *testing.T) {
 	}
 }
 
+// ask gives the answer. A status is judged before the bundle.
+func (q *vectorRequest) ask(t *testing.T, v *provenance.Verifier) (*provenance.Result, error) {
+	request, err := q.request(t)
+	if err != nil {
+		return nil, err
+	}
+	if q.Status != "" {
+		pin := request.Pins.For(must(provenance.ParseExpected(q.Purl)))
+		if request.Status, err = v.Status(readVector(t, q.Status), pin, request.Chain, request.Bridges); err != nil {
+			return nil, err
+		}
+	}
+	return v.Verify(request)
+}
+
 func (v *vector) check(t *testing.T) {
-	result, err := provenance.Verify(v.Request.request(t))
+	result, err := v.Request.ask(t, provenance.NewVerifier())
 	var refusal *provenance.Refusal
 	var unchecked *provenance.Unchecked
 	refused, unsure := errors.As(err, &refusal), errors.As(err, &unchecked)
@@ -101,13 +118,14 @@ func (v *vector) check(t *testing.T) {
 
 func (want *vectorResult) compare(t *testing.T, r *provenance.Result) {
 	got := vectorResult{r.Purl, r.Registry, r.Pin.Namespace.String(), r.Basis, r.Publisher, r.Subject, string(r.Attributes), provenance.Time{Time: r.SignedAt},
-		provenance.At(r.CountersignedAt), r.Origin, r.Index, r.Size, r.IdentityVersion}
+		provenance.At(r.CountersignedAt), r.Origin, r.Index, r.Size, r.IdentityVersion, provenance.Time{Time: r.PublisherEnded}}
 	if a, b := fmt.Sprintf("%+v", got), fmt.Sprintf("%+v", *want); a != b {
 		t.Errorf("says %s\nwant %s", a, b)
 	}
 }
 
-func (q *vectorRequest) request(t *testing.T) provenance.Request {
+// request gives the question, or the answer that what the consumer keeps has already.
+func (q *vectorRequest) request(t *testing.T) (provenance.Request, error) {
 	r := provenance.Request{Purl: q.Purl, AnyPurl: q.AnyPurl, Digests: q.Digests, Artifact: q.Artifact,
 		Bundle: readVector(t, q.Bundle), Now: q.Now.Time, Fresh: q.Fresh}
 	var err error
@@ -115,10 +133,12 @@ func (q *vectorRequest) request(t *testing.T) provenance.Request {
 		t.Fatal(err)
 	}
 	if q.Identity != "" {
-		r.Identity = vectorEnvelopes(t, q.Identity)
+		if r.Chain, err = provenance.ParseChain(vectorEnvelopes(t, q.Identity)); err != nil {
+			return r, &provenance.Refusal{Code: provenance.IdentityMismatch, Detail: err.Error()}
+		}
 	}
 	if q.Enrolments != "" {
-		r.Enrolments = vectorEnvelopes(t, q.Enrolments)
+		r.Enrolments = atHand(vectorEnvelopes(t, q.Enrolments)...)
 	}
 	if q.Bridges != "" {
 		var list []jsontext.Value
@@ -131,7 +151,7 @@ func (q *vectorRequest) request(t *testing.T) provenance.Request {
 			r.Bridges = append(r.Bridges, b)
 		}
 	}
-	return r
+	return r, nil
 }
 
 func vectorEnvelopes(t *testing.T, name string) []*provenance.Envelope {
@@ -155,7 +175,7 @@ func TestVectorsAreComplete(t *testing.T) {
 		}
 		names[v.Name], codes[v.Expect.Refused] = true, true
 		r := v.Request
-		for _, name := range []string{r.Bundle, r.Pins, r.Identity, r.Enrolments, r.Bridges} {
+		for _, name := range []string{r.Bundle, r.Pins, r.Identity, r.Enrolments, r.Bridges, r.Status} {
 			files[name] = true
 		}
 	}
@@ -189,7 +209,7 @@ func checkFiles(t *testing.T, known map[string]bool) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if total > 3<<20 {
+	if total > 4<<20 {
 		t.Errorf("the vectors have %d bytes together, more than anyone wants to download", total)
 	}
 }

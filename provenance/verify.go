@@ -2,6 +2,7 @@ package provenance
 
 import (
 	"errors"
+	"fmt"
 	"slices"
 	"time"
 
@@ -23,9 +24,10 @@ type Request struct {
 	Bundle   []byte
 	Pins     *Pins
 
-	Identity   []*Envelope // the consumer's own chain, nil if it keeps none
-	Enrolments []*Envelope // certificates at hand besides the bundle's
-	Bridges    []*Bridge   // bridges at hand besides the bundle's
+	Chain      *Chain                 // the consumer's own, nil if it keeps none
+	Enrolments map[string][]*Envelope // certificates at hand besides the bundle's, by the digest of their payload
+	Bridges    []*Bridge              // bridges at hand besides the bundle's
+	Status     *Status                // of the pinned registry, nil if none is at hand
 	Now        time.Time
 	Fresh      bool                // also refuse when the identity's latest version is past its expiry now
 	Policy     func(*Result) error // the consumer's own decision, last; nil for none
@@ -46,27 +48,21 @@ type Result struct {
 	Index           uint64
 	Size            uint64 // of the tree whose head was signed
 	IdentityVersion uint64
+	PublisherEnded  time.Time // since when the status says that the publisher's enrolment has ended; zero if it does not
 }
 
-// Verify answers a Request by the steps of the package comment, in their order. The error is a *Refusal (no), an
-// *Unchecked (cannot tell), or says what is wrong with the request.
-func Verify(r Request) (*Result, error) {
-	v := &verification{Request: r}
-	for _, step := range []func() error{v.pin, v.chain, v.statement, v.names, v.digests, v.publisher, v.inclusion, v.validity, v.policy} {
-		if err := step(); err != nil {
-			return nil, err
-		}
-	}
-	return v.result, nil
-}
+// Verify answers one Request as a Verifier does. Whoever has many asks one Verifier.
+func Verify(r Request) (*Result, error) { return NewVerifier().Verify(r) }
 
 // verification carries what the steps find out; each step relies on the ones before it.
 type verification struct {
 	Request
+	verifier *Verifier
 	bundle   *Bundle
 	expected Coordinate
 	pinned   *Pin
-	identity *Identity // the last version of the chosen chain
+	chain    *Chain    // the longest of those at hand
+	identity *Identity // its last version
 	head     *Checkpoint
 	log      *Log
 	claim    Claim
@@ -112,47 +108,38 @@ func (v *verification) pin() error {
 	if v.pinned = v.Pins.For(v.expected); v.pinned == nil {
 		return refuse(NotPinned, "no pin covers %s", v.expected)
 	}
+	if err := v.checkStatus(); err != nil {
+		return err
+	}
 	if bundleErr != nil {
 		return refuse(Malformed, "%v", bundleErr)
 	}
 	return nil
 }
 
-// chain is step 2.
-func (v *verification) chain() error {
-	var chosen *Chain
-	for _, envelopes := range [][]*Envelope{v.bundle.Identity, v.Identity} {
-		if len(envelopes) == 0 {
-			continue
-		}
-		// The fingerprint first: a mirror must not make us verify thousands of versions of its own making.
-		if got := envelopes[0].PayloadDigest(); got != v.pinned.Identity {
-			return refuse(IdentityMismatch, "identity is %s, pinned is %s", got, v.pinned.Identity)
-		}
-		c, err := ParseChain(envelopes)
-		if err != nil {
-			return refuse(IdentityMismatch, "%v", err)
-		}
-		if chosen == nil {
-			chosen = c
-		} else if chosen, err = chosen.Longer(c); err != nil {
-			return refuse(IdentityMismatch, "%v", err)
-		}
+// checkStatus refuses a question with a status that cannot answer it.
+func (v *verification) checkStatus() error {
+	switch s := v.Status; {
+	case v.pinned.StatusMaxAge > 0 && v.Now.IsZero():
+		return errors.New("the pin limits the age of a status, and the time now is missing")
+	case s == nil:
+	case s.Document == nil || s.chain == nil:
+		return errors.New("status: it was not verified")
+	case s.Registry != v.pinned.Registry || s.Identity != v.pinned.Identity:
+		return fmt.Errorf("status: it is of %s, identity %s; pinned is %s, identity %s", s.Registry, s.Identity, v.pinned.Registry, v.pinned.Identity)
 	}
-	if chosen == nil {
-		return unchecked("the registry's identity: take it from %s or ask for a bundle that carries it", v.pinned.Registry)
-	}
-	v.identity = chosen.Last()
-	if v.identity.Registry != v.pinned.Registry {
-		return refuse(IdentityMismatch, "identity is of registry %s, pinned is %s", v.identity.Registry, v.pinned.Registry)
-	}
-	if l := v.pinned.Latest; l != nil && !chosen.Contains(l.Version, "sha256:"+l.SHA256) {
-		return refuse(IdentityRollback, "the identity at hand ends with version %d and does not contain the pinned version %d",
-			v.identity.Version, l.Version)
-	}
+	return nil
+}
+
+// identify is step 2.
+func (v *verification) identify() error {
 	var err error
-	if v.head, err = ParseCheckpoint(v.bundle.Proof.Checkpoint); err != nil {
-		return refuse(Malformed, "%v", err)
+	if v.chain, err = v.verifier.chain(v.pinned, v.bundle.Identity, v.Chain, v.Status.knownChain()); err != nil {
+		return err
+	}
+	v.identity = v.chain.Last()
+	if v.head, err = v.verifier.checkpoint(v.bundle.Proof.Checkpoint); err != nil {
+		return err
 	}
 	if v.log = v.identity.Log(v.head.Origin); v.log == nil {
 		return refuse(LogUnknown, "log %s is not in version %d of the identity", v.head.Origin, v.identity.Version)
@@ -240,53 +227,41 @@ func (v *verification) publisher() error {
 	if v.counter == nil {
 		return nil
 	}
-	envelope := v.enrolment()
-	if envelope == nil {
-		return unchecked("enrolment %s: take it from the registry's log or ask for a bundle that carries it", v.counter.Enrolment)
-	}
-	e, err := ParseEnrolment(envelope)
+	e, err := v.enrolment()
 	switch {
 	case err != nil:
-		return refuse(EnrolmentInvalid, "%v", err)
-	case !v.identity.Enrols(envelope):
-		return refuse(EnrolmentInvalid, "not signed by an enrolment key of %s that is not ended", v.identity.Registry)
+		return err
+	case e == nil:
+		return unchecked("enrolment %s: take it from the registry's log or ask for a bundle that carries it", v.counter.Enrolment)
 	case e.Registry != v.claim.Registry:
 		return refuse(EnrolmentInvalid, "it is for registry %s", e.Registry)
-	case e.Publisher.Fingerprint() != v.result.Publisher:
-		return refuse(EnrolmentInvalid, "it is for publisher %s, the publication is by %s", e.Publisher.Fingerprint(), v.result.Publisher)
-	case v.identity.Holds(e.Publisher):
-		return refuse(EnrolmentInvalid, "the publisher's key has a role in the registry's identity")
+	case e.publisher != v.result.Publisher:
+		return refuse(EnrolmentInvalid, "it is for publisher %s, the publication is by %s", e.publisher, v.result.Publisher)
 	case !e.CoversAt(v.claim.Coordinate, v.claim.At):
 		return refuse(EnrolmentInvalid, "it does not cover %s at %s", v.claim.Coordinate, At(v.claim.At))
 	}
 	if p := v.pinned.Publishers; len(p) > 0 && !slices.Contains(p, v.result.Publisher) {
 		return refuse(PublisherNotPinned, "publisher %s is not one of the pin's", v.result.Publisher)
 	}
-	if !v.counter.Publication.Envelope.SignedBy(e.Publisher) {
+	if signed := v.counter.Publication.Envelope; !e.Publisher.Verify(signed.PAE(), signed.Signatures[0].Sig) {
 		return refuse(PublicationSignatureInvalid, "the publication's signature does not verify with %s", v.result.Publisher)
 	}
 	return nil
 }
 
 // enrolment finds the certificate that the statement names: of several envelopes around its payload, one that is good and
-// signed by a key that still counts.
-func (v *verification) enrolment() *Envelope {
-	var candidates []*Envelope
-	for _, e := range append([]*Envelope{v.bundle.Enrolment}, v.Enrolments...) {
-		if e != nil && e.PayloadDigest() == v.counter.Enrolment {
-			candidates = append(candidates, e)
+// signed by a key that still counts. Without one the error is about the last; nil and no error mean that none is at hand.
+func (v *verification) enrolment() (n *certified, err error) {
+	wanted := v.counter.Enrolment
+	for _, e := range append([]*Envelope{v.bundle.Enrolment}, v.Enrolments[wanted]...) {
+		if e == nil || e.PayloadDigest() != wanted {
+			continue
 		}
-	}
-	for len(candidates) > 1 { // the caller judges the last one
-		if _, err := ParseEnrolment(candidates[0]); err == nil && v.identity.Enrols(candidates[0]) {
+		if n, err = v.verifier.enrolment(v.identity, e, wanted); err == nil {
 			break
 		}
-		candidates = candidates[1:]
 	}
-	if len(candidates) == 0 {
-		return nil
-	}
-	return candidates[0]
+	return n, err
 }
 
 // inclusion is the first half of step 6.
@@ -298,7 +273,7 @@ func (v *verification) inclusion() error {
 	if v.bundle.Bridge != nil {
 		bridges = append([]*Bridge{v.bundle.Bridge}, bridges...)
 	}
-	return v.log.Counts(v.head, bridges)
+	return v.verifier.counts(v.log, v.head, bridges)
 }
 
 // validity is the second half of step 6.
@@ -315,7 +290,7 @@ func (v *verification) validity() error {
 	return nil
 }
 
-// policy is step 7.
+// policy is step 8.
 func (v *verification) policy() error {
 	if v.Policy == nil {
 		return nil

@@ -70,10 +70,14 @@ func signHead(h provenance.Head, keys ...ed25519.PrivateKey) string {
 	return provenance.SignedNote(h, signatures)
 }
 
+// proofUnder is proof with a head that is already signed.
+func (l *testLog) proofUnder(note string, index, size int) *provenance.Proof {
+	return &provenance.Proof{Index: uint64(index), Hashes: must(tlog.ProveRecord(int64(size), int64(index), l.reader())), Checkpoint: note}
+}
+
 // proof says that entry index is in the tree of size, whose head keys signed.
 func (l *testLog) proof(index, size int, keys ...ed25519.PrivateKey) *provenance.Proof {
-	hashes := must(tlog.ProveRecord(int64(size), int64(index), l.reader()))
-	return &provenance.Proof{Index: uint64(index), Hashes: hashes, Checkpoint: l.note(size, keys...)}
+	return l.proofUnder(l.note(size, keys...), index, size)
 }
 
 // bridge leads from one head to another, which keys signed; without keys the other must be an anchor.

@@ -26,6 +26,8 @@ type plan struct {
 	digests   provenance.Digests
 	artifact  bool
 	policy    func(*provenance.Result) error
+	status    []func(*statusPlan) // what the registry's status says; empty: none is at hand
+	noStatus  bool                // whatever status says
 
 	// Each spoils one product, nil to leave it.
 	spoilPublication func(*provenance.Envelope)
@@ -127,10 +129,23 @@ func (p *plan) bundle() *provenance.Bundle {
 func (p *plan) request() provenance.Request {
 	r := provenance.Request{Purl: p.purl, Digests: p.digests, Artifact: p.artifact, Bundle: p.bundle().JSON(), Pins: p.pin.parse(),
 		Now: dayTwo, Policy: p.policy}
+	if len(p.status) > 0 && !p.noStatus {
+		r.Status = p.verifiedStatus()
+	}
 	if p.spoilRequest != nil {
 		p.spoilRequest(&r)
 	}
 	return r
+}
+
+// verifiedStatus is the status under the first version of the identity, whatever came since.
+func (p *plan) verifiedStatus() *provenance.Status {
+	s := p.w.statusPlan()
+	for _, change := range p.status {
+		change(s)
+	}
+	alsoStatus(s, func(b *provenance.StatusBundle) { b.Identity = b.Identity[:1] })
+	return must(s.verify())
 }
 
 func (p *plan) verify() error {

@@ -20,7 +20,7 @@ const defaultDeadline = 30 * time.Second
 // Limits bound what a caller can occupy of the signing listener. The zero value has the defaults.
 type Limits struct {
 	Deadline time.Duration // of one request until its entries are appended; 30 s if zero
-	Bulk     int           // batches and enrolment lists of one caller in memory at a time; 4 if zero
+	Bulk     int           // batches and lists of one caller in memory at a time; 4 if zero
 }
 
 // api is the signing listener: the registries' back ends ask here for countersignatures.
@@ -90,6 +90,7 @@ func (a *api) routes() []route {
 		{http.MethodPost, registry + "/countersignatures:batch", a.batch},
 		{http.MethodGet, registry + "/countersignatures", a.find},
 		{http.MethodPost, registry + "/enrolments", a.enrol},
+		{http.MethodPost, registry + "/withdrawals", a.withdraw},
 	}
 }
 
@@ -198,7 +199,7 @@ func (o *Outcome) status() int {
 
 // find lists the bundles of a purl. Whoever has any role may read what its grants cover.
 func (a *api) find(x *exchange, r *http.Request) *Problem {
-	s, problem := a.service(x, r, Publish, Enrol, Backfill)
+	s, problem := a.service(x, r, Publish, Enrol, Backfill, Withdraw)
 	if problem != nil {
 		return problem
 	}

@@ -103,16 +103,17 @@ func (x *exchange) line(w *bufio.Writer, n int, ref string, o Outcome) {
 		out = append(out, ',')
 	}
 	w.Write(strconv.AppendInt(append(out, `"line":`...), int64(n), 10))
-	x.result(w, o)
+	x.result(w, "bundle", o)
 }
 
-// result writes the members that end a line.
-func (x *exchange) result(w *bufio.Writer, o Outcome) {
-	name, value := `,"bundle":`, o.Bundle
+// result writes the members that end a line: the status, and what was asked for under its name, or a problem.
+func (x *exchange) result(w *bufio.Writer, name string, o Outcome) {
+	value := o.Bundle
 	if o.Problem != nil {
-		name, value = `,"problem":`, encode(x.own(o.Problem))
+		name, value = "problem", encode(x.own(o.Problem))
 	}
-	w.Write(append(strconv.AppendInt(append(w.AvailableBuffer(), `,"status":`...), int64(o.status()), 10), name...))
+	out := strconv.AppendInt(append(w.AvailableBuffer(), `,"status":`...), int64(o.status()), 10)
+	w.Write(append(append(append(out, `,"`...), name...), `":`...))
 	w.Write(value)
 	w.WriteString("}\n")
 }

@@ -93,6 +93,30 @@ func decodeLine(data []byte) (l batchLine) {
 	return l
 }
 
+// decodeWithdrawals reads what is to be withdrawn; whether it can be is the Service's to judge.
+func decodeWithdrawals(data []byte) ([]WithdrawalRequest, *Problem) {
+	var w struct {
+		Withdrawals []struct {
+			Purl   string `json:"purl"`
+			Reason string `json:"reason"`
+		} `json:"withdrawals"`
+	}
+	if err := strict.JSON(data, &w); err != nil {
+		return nil, newProblem(Malformed, err.Error())
+	}
+	if len(w.Withdrawals) == 0 {
+		return nil, newProblem(Malformed, "withdrawals is missing or empty")
+	}
+	if len(w.Withdrawals) > maxLines {
+		return nil, newProblem(TooLarge, fmt.Sprintf("%d withdrawals, at most %d are allowed in a call", len(w.Withdrawals), maxLines))
+	}
+	out := make([]WithdrawalRequest, len(w.Withdrawals))
+	for i, r := range w.Withdrawals {
+		out[i] = WithdrawalRequest(r)
+	}
+	return out, nil
+}
+
 // decodeEnrolments reads a list of certificates and ends.
 func decodeEnrolments(data []byte) ([]*provenance.Envelope, *Problem) {
 	var list []*provenance.Envelope

@@ -12,7 +12,6 @@ import (
 	"testing"
 	"time"
 
-	"countersign.dev/ledger"
 	"countersign.dev/provenance"
 	"countersign.dev/signer"
 )
@@ -42,20 +41,6 @@ func (w *world) publicationBy(by ed25519.PrivateKey, name, version, content stri
 	p, err := d.Sign(by)
 	must(w.t, err)
 	return signer.Submission{Publication: p.Envelope, Observed: signer.Observed{Digests: digestsOf(content), Size: 7}}
-}
-
-// withdraw logs a withdrawal behind the service's back; nothing of ours makes them yet.
-func (w *world) withdraw(purl, content string) {
-	w.t.Helper()
-	c, err := provenance.ParseCoordinate(purl)
-	must(w.t, err)
-	log, err := w.db.Log(w.Origin())
-	must(w.t, err)
-	data, err := (&provenance.Withdrawal{Claim: provenance.Claim{Registry: registry, Origin: w.Origin(), Identity: w.identity.Envelope.PayloadDigest(),
-		Coordinate: c, At: time.Now()}, Subject: provenance.Subject{Name: "package.tgz", Digest: digestsOf(content)}, Reason: "malware"}).Statement()
-	must(w.t, err)
-	_, err = log.Append(context.Background(), log.Epoch(), []ledger.Entry{{Data: data, Keys: []ledger.Key{{Hash: c.Hash(), Ordinal: ledger.Next}}}})
-	must(w.t, err)
 }
 
 // Every code in the table is produced by a request, with its status, and nothing is logged by any that is refused.

@@ -14,6 +14,7 @@ const (
 	Publish  Role = "publish"  // countersignatures of publications
 	Enrol    Role = "enrol"    // enrolments and their ends
 	Backfill Role = "backfill" // registry statements
+	Withdraw Role = "withdraw" // withdrawals
 )
 
 // Caller is a registry's back end, known by the key of its TLS certificate.

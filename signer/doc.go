@@ -28,6 +28,14 @@
 //     durable and its head is not signed yet. No answer says nothing: sending the same bytes again is always safe.
 //   - The public sees nothing beyond the stored checkpoint.
 //
+// # What is taken back
+//
+// A withdrawal ends a coordinate for good: whatever asks for it is answered so, nothing is stated about it again, and no
+// identity brings it back. Bundles that are elsewhere go on to verify, so the service states from time to time, and soon
+// after each withdrawal or end of an enrolment, what was withdrawn and ended so far: a status is an entry like any other,
+// with the digest of a document that anybody can make again from the log. Nothing but the log is kept of it: after a
+// restart the document is made again, and compared with what was stated.
+//
 // # When agents fail
 //
 // Each agent has a goroutine that works for the newest head, so a slow one skips what it missed and holds up nobody. An

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"fmt"
+	"slices"
 	"time"
 
 	"countersign.dev/ledger"
@@ -18,7 +19,7 @@ func (w *enrolling) key() [sha256.Size]byte { return enrolmentKey(w.certificate.
 // settle: one signature by a live enrolment key suffices for a certificate's payload.
 func (w *enrolling) settle(s *state, list []found) (int, *Problem) {
 	for i, f := range list {
-		if e, ok := f.entry.(*provenance.Enrolment); ok && s.identity().Enrols(e.Envelope) {
+		if e, ok := f.entry.(*provenance.Enrolment); ok && s.reaches(f.Ref) && s.identity().Enrols(e.Envelope) {
 			return i, nil
 		}
 	}
@@ -47,7 +48,9 @@ type ending struct{ end *provenance.EnrolmentEnd }
 func (w *ending) key() [sha256.Size]byte { return enrolmentEndKey(w.end.Enrolment) }
 
 // settle: an enrolment ends once.
-func (w *ending) settle(_ *state, list []found) (int, *Problem) { return len(list) - 1, nil }
+func (w *ending) settle(s *state, list []found) (int, *Problem) {
+	return slices.IndexFunc(list, func(f found) bool { return s.reaches(f.Ref) }), nil
+}
 
 func (w *ending) entry(s *state, _ time.Time) (ledger.Entry, *Problem) {
 	if !s.identity().Enrols(w.end.Envelope) {
@@ -100,18 +103,28 @@ func (s *Service) Enrol(ctx context.Context, caller *Caller, envelopes []*proven
 			s.admit(st, items[i])
 		}
 	}
-	if problem := s.submit(caller, live, items); problem != nil {
+	if problem := s.finish(ctx, caller, items); problem != nil {
 		return nil, problem
 	}
 	for i, it := range items {
 		out[i].Created, out[i].Problem, out[i].Unknown = it.created, it.problem, it.unknown
+	}
+	return out, nil
+}
+
+// finish has the items done, and waits until a checkpoint covers the entries that answer them.
+func (s *Service) finish(ctx context.Context, caller *Caller, items []*item) *Problem {
+	if problem := s.submit(caller, live, items); problem != nil {
+		return problem
+	}
+	for _, it := range items {
 		if it.problem == nil && !it.unknown && it.ref.Origin == s.log.Origin() {
 			if err := s.wait(ctx, it.ref.Index); err != nil {
-				out[i].Problem = loggedOnly(err)
+				it.problem = loggedOnly(err)
 			}
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // readEnrolment checks a certificate or an end by itself.

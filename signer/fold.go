@@ -19,8 +19,8 @@ func fold(db *ledger.DB, registry string) (*state, error) {
 	}
 	s := newState()
 	for _, r := range rows {
-		if id, ok := r.entry.(*provenance.Identity); ok {
-			if err := s.apply(id); err != nil {
+		if _, ok := r.entry.(*provenance.Identity); ok {
+			if err := s.apply(r); err != nil {
 				return nil, err
 			}
 		}
@@ -31,11 +31,18 @@ func fold(db *ledger.DB, registry string) (*state, error) {
 	if s.identity().Registry != registry {
 		return nil, fmt.Errorf("the ledger's identity is of %s", s.identity().Registry)
 	}
+	withdrawn := make(map[provenance.Coordinate]bool)
 	for _, r := range rows {
 		if _, ok := r.entry.(*provenance.Identity); ok || !s.reaches(r.Ref) {
 			continue
 		}
-		if err := s.apply(r.entry); err != nil {
+		if w, ok := r.entry.(*provenance.Withdrawal); ok {
+			if withdrawn[w.Coordinate] {
+				continue // of several the first counts; the service logs no second
+			}
+			withdrawn[w.Coordinate] = true
+		}
+		if err := s.apply(r); err != nil {
 			return nil, err
 		}
 	}

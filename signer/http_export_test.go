@@ -30,6 +30,7 @@ func StatusOf(c Code) (int, bool) { return problems[c].status, problems[c].retry
 // Limits of bodies, for tests that exceed them.
 const (
 	MaxSingle = maxSingle
+	MaxAsked  = maxAsked
 	MaxBulk   = maxBulk
 	MaxLines  = maxLines
 )
@@ -63,6 +64,16 @@ func AnswerSingle(o Outcome) *httptest.ResponseRecorder {
 	return rec
 }
 
+// AnswerWithdrawals is the answer to a list of withdrawals with these outcomes.
+func AnswerWithdrawals(outcomes []WithdrawalOutcome) *httptest.ResponseRecorder {
+	rec := httptest.NewRecorder()
+	(&exchange{ResponseWriter: rec, id: "ID"}).writeWithdrawals(outcomes)
+	return rec
+}
+
+// WithStatusDelay sets how soon a status follows a withdrawal.
+func WithStatusDelay(c *Config, d time.Duration) { c.statusDelay = d }
+
 // AnswerEnrolled is the answer to a list of enrolments with these results.
 func AnswerEnrolled(results []Enrolled) *httptest.ResponseRecorder {
 	rec := httptest.NewRecorder()
@@ -70,7 +81,7 @@ func AnswerEnrolled(results []Enrolled) *httptest.ResponseRecorder {
 	return rec
 }
 
-// DecodeSubmission, DecodeBatch, DecodeEnrolments, DecodeCoordinates, DecodeReason and ParseTile are the decoders of
+// DecodeSubmission, DecodeBatch, DecodeEnrolments, DecodeWithdrawals, DecodeAsked, DecodeReason and ParseTile are the decoders of
 // request bodies and paths, for fuzzing. They report whether the input was accepted.
 func DecodeSubmission(data []byte) (ref string, s Submission, ok bool) {
 	ref, s, err := decodeSubmission(data)
@@ -90,9 +101,14 @@ func DecodeEnrolments(data []byte) (int, bool) {
 	return len(list), problem == nil
 }
 
-func DecodeCoordinates(data []byte) ([][32]byte, bool) {
-	keys, problem := decodeCoordinates(data)
-	return keys, problem == nil
+func DecodeAsked(data []byte) (coordinates [][32]byte, purls []string, ok bool) {
+	a, problem := decodeAsked(data)
+	return a.coordinates, a.purls, problem == nil
+}
+
+func DecodeWithdrawals(data []byte) ([]WithdrawalRequest, bool) {
+	list, problem := decodeWithdrawals(data)
+	return list, problem == nil
 }
 
 func DecodeReason(data []byte) (string, bool) {

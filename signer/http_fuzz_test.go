@@ -2,6 +2,7 @@ package signer_test
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 	"testing"
 
@@ -57,13 +58,35 @@ func FuzzEnrolments(f *testing.F) {
 	})
 }
 
-func FuzzCoordinates(f *testing.F) {
-	for _, seed := range []string{`{"coordinates":["` + strings.Repeat("0", 64) + `"]}`, `{"coordinates":[]}`, `{"coordinates":["` + strings.Repeat("A", 64) + `"]}`, "{}", `{"coordinates":"x"}`} {
+func FuzzAsked(f *testing.F) {
+	for _, seed := range []string{`{"coordinates":["` + strings.Repeat("0", 64) + `"]}`, `{"coordinates":[]}`, `{"coordinates":["` + strings.Repeat("A", 64) + `"]}`, "{}", `{"coordinates":"x"}`,
+		`{"purls":["pkg:npm/x@1.0.0"]}`, `{"purls":[]}`, `{"purls":["a"],"coordinates":[]}`, `{"purls":["\ud800"]}`} {
 		f.Add([]byte(seed))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if keys, ok := signer.DecodeCoordinates(data); ok && (len(keys) == 0 || len(keys) > signer.MaxLines) {
-			t.Fatalf("%q: %d coordinates", data, len(keys))
+		keys, purls, ok := signer.DecodeAsked(data)
+		if n := len(keys) + len(purls); ok && (n == 0 || n > signer.MaxLines || len(keys) > 0 && len(purls) > 0) {
+			t.Fatalf("%q: %d coordinates, %d purls", data, len(keys), len(purls))
+		}
+	})
+}
+
+// What is accepted says the same when it is sent again.
+func FuzzWithdrawals(f *testing.F) {
+	for _, seed := range []string{`{"withdrawals":[{"purl":"pkg:npm/x@1.0.0","reason":"malware"}]}`, `{"withdrawals":[]}`, `{"withdrawals":[{}]}`, `{"withdrawals":[null]}`, "{}", "[]",
+		`{"withdrawals":[{"purl":"a","reason":"b","Reason":"c"}]}`, `{"withdrawals":[{"purl":"a","purl":"b"}]}`, `{"withdrawals":[{"reason":"\ud800"}]}`, `{"withdrawals":[{"purl":1}]}`} {
+		f.Add([]byte(seed))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		list, ok := signer.DecodeWithdrawals(data)
+		if !ok {
+			return
+		}
+		if len(list) == 0 || len(list) > signer.MaxLines {
+			t.Fatalf("%q: %d withdrawals", data, len(list))
+		}
+		if again, ok := signer.DecodeWithdrawals(withdrawalsBody(t, list...)); !ok || !slices.Equal(again, list) {
+			t.Fatalf("%q is %v, and that is %v", data, list, again)
 		}
 	})
 }

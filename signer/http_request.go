@@ -20,8 +20,9 @@ const (
 // Limits of request bodies.
 const (
 	maxSingle = 128 << 10 // one publication, whose payload has at most 24 KiB, with room for every wrapping
-	maxBulk   = 16 << 20  // a batch of countersignatures, or a list of enrolments
-	maxLines  = 1000      // lines or elements in either
+	maxAsked  = 2 << 20   // the coordinates or purls of a batch: a purl has at most 1 KiB
+	maxBulk   = 16 << 20  // a batch of countersignatures, or a list of enrolments or withdrawals
+	maxLines  = 1000      // lines or elements in any of them
 )
 
 // body reads all of a request's body, which must be of the media type and have at most limit bytes. A body that says it

@@ -27,12 +27,13 @@ import (
 )
 
 const (
-	jsonType   = "application/json"
-	ndjsonType = "application/x-ndjson"
-	base       = "/v1/registries/" + registry
-	single     = base + "/countersignatures"
-	batch      = base + "/countersignatures:batch"
-	enrolments = base + "/enrolments"
+	jsonType    = "application/json"
+	ndjsonType  = "application/x-ndjson"
+	base        = "/v1/registries/" + registry
+	single      = base + "/countersignatures"
+	batch       = base + "/countersignatures:batch"
+	enrolments  = base + "/enrolments"
+	withdrawals = base + "/withdrawals"
 )
 
 // site is a world behind its real listeners, with the client of its caller.
@@ -158,6 +159,8 @@ type reply struct {
 // problemDocument is a problem as a client reads it.
 type problemDocument struct {
 	Type, Title, Detail, Existing, Canonical, RequestID string
+	Reason, WithdrawnAt                                 string
+	Coordinates                                         []string
 	Status, RetryAfter                                  int
 	Retryable, Logged                                   bool
 }

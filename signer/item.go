@@ -9,7 +9,8 @@ import (
 	"countersign.dev/provenance"
 )
 
-// work is one kind of entry that a caller asks for: a countersignature, a registry statement, an enrolment or its end.
+// work is one kind of entry that a caller, or the service itself, asks for: a countersignature, a registry statement, a
+// withdrawal, an enrolment or its end, a status.
 type work interface {
 	// key is the hash under which the ledger keeps entries that could be in this one's way.
 	key() [sha256.Size]byte
@@ -83,12 +84,12 @@ func Keys(_ uint64, data []byte) (keys [][sha256.Size]byte, state bool, err erro
 	case *provenance.RegistryStatement:
 		keys = coordinateKeys(e.Coordinate)
 	case *provenance.Withdrawal:
-		keys = coordinateKeys(e.Coordinate)
+		return coordinateKeys(e.Coordinate), true, nil
 	case *provenance.Enrolment:
 		return [][sha256.Size]byte{enrolmentKey(e.Digest())}, true, nil
 	case *provenance.EnrolmentEnd:
 		return [][sha256.Size]byte{enrolmentEndKey(e.Enrolment)}, true, nil
-	case *provenance.Identity:
+	case *provenance.Identity, *provenance.StatusStatement:
 		return nil, true, nil
 	}
 	return keys, false, nil

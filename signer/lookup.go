@@ -26,7 +26,7 @@ func (s *Service) Bundle(ctx context.Context, key [32]byte) ([]byte, *Problem) {
 	return s.bundle(ctx, chosen.Ref)
 }
 
-// choose picks from the entries under a coordinate what a consumer is given.
+// choose picks from the entries under a coordinate what a consumer is given: a statement, or the withdrawal and a problem.
 func (s *Service) choose(list []found) (found, *Problem) {
 	var chosen found
 	st, covered := s.state.Load(), s.log.Checkpoint().Size
@@ -36,7 +36,7 @@ func (s *Service) choose(list []found) (found, *Problem) {
 		}
 		switch e := f.entry.(type) {
 		case *provenance.Withdrawal:
-			return found{}, forbids(f, nil)
+			return f, isWithdrawn(e)
 		case *provenance.Countersignature:
 			if counts(st, f, e.Publication.Publisher()) {
 				chosen = f
@@ -56,7 +56,8 @@ func (s *Service) choose(list []found) (found, *Problem) {
 // maxBundles bounds an answer about a release with many files, in bytes.
 const maxBundles = 16 << 20
 
-// Bundles gives the bundles for an expected purl: one, or for a PyPI release without file_name those of all its files.
+// Bundles gives the bundles for an expected purl: one, or for a PyPI release without file_name those of all its files that
+// were not withdrawn; it is Withdrawn if all were.
 // digest, "sha256:…" or another digest name of a subject, keeps only matching ones; it may be empty.
 func (s *Service) Bundles(ctx context.Context, purl, digest string) ([][]byte, *Problem) {
 	c, err := provenance.ParseExpected(purl)
@@ -69,24 +70,29 @@ func (s *Service) Bundles(ctx context.Context, purl, digest string) ([][]byte, *
 	}
 	keys := [][32]byte{coordinateKey(c)}
 	if c.Partial() {
-		if keys, err = s.release(c); err != nil {
+		files, err := s.files(c)
+		if err != nil {
 			return nil, unreadable(err)
 		}
+		keys = nil
+		for _, f := range files {
+			keys = append(keys, coordinateKey(f))
+		}
 	}
-	bundles, size := [][]byte{}, 0
+	bundles, size, withdrawn := [][]byte{}, 0, (*Problem)(nil)
 	for _, key := range keys {
 		list, err := s.under(key)
 		if err != nil {
 			return nil, unreadable(err)
 		}
 		chosen, problem := s.choose(list)
-		if problem != nil {
-			if problem.code == Withdrawn && !c.Partial() {
-				return nil, problem
-			}
+		switch {
+		case problem != nil && problem.code == Withdrawn && !c.Partial():
+			return nil, problem
+		case chosen.entry == nil || digest != "" && subjectOf(chosen.entry).Digest[name] != value:
 			continue
-		}
-		if digest != "" && subjectOf(chosen.entry).Digest[name] != value {
+		case problem != nil:
+			withdrawn = problem
 			continue
 		}
 		bundle, problem := s.bundle(ctx, chosen.Ref)
@@ -98,24 +104,27 @@ func (s *Service) Bundles(ctx context.Context, purl, digest string) ([][]byte, *
 		}
 		bundles = append(bundles, bundle)
 	}
+	if len(bundles) == 0 {
+		return bundles, withdrawn
+	}
 	return bundles, nil
 }
 
-// release lists the keys of the coordinates of a release, each once.
-func (s *Service) release(c provenance.Coordinate) ([][32]byte, error) {
+// files lists the coordinates of a release, each once.
+func (s *Service) files(c provenance.Coordinate) ([]provenance.Coordinate, error) {
 	list, err := s.under(releaseKey(c))
 	if err != nil {
 		return nil, err
 	}
-	var keys [][32]byte
-	seen := make(map[[32]byte]bool)
+	var out []provenance.Coordinate
+	seen := make(map[provenance.Coordinate]bool)
 	for _, f := range list {
-		if key := coordinateKey(coordinateOf(f.entry)); !seen[key] {
-			seen[key] = true
-			keys = append(keys, key)
+		if file := coordinateOf(f.entry); !seen[file] {
+			seen[file] = true
+			out = append(out, file)
 		}
 	}
-	return keys, nil
+	return out, nil
 }
 
 func coordinateOf(entry any) provenance.Coordinate {
@@ -169,18 +178,24 @@ func (s *Service) bundle(ctx context.Context, ref ledger.Ref) ([]byte, *Problem)
 
 // encode joins an entry with its proof, enrolment and the identity.
 func (s *Service) encode(ref ledger.Ref, data, enrolment []byte) ([]byte, error) {
+	proof, err := s.prove(ref)
+	if err != nil {
+		return nil, err
+	}
+	identity := s.state.Load().identityJSON
+	b := provenance.Bundle{Statement: data, Proof: proof}
+	return b.AppendJSON(make([]byte, 0, 2*len(data)+len(enrolment)+len(identity)+2048), enrolment, identity), nil
+}
+
+// prove includes an entry in its log's stored checkpoint.
+func (s *Service) prove(ref ledger.Ref) (*provenance.Proof, error) {
 	log, err := s.DB.Log(ref.Origin)
 	if err != nil {
 		return nil, err
 	}
 	cp := log.Checkpoint()
-	proof, err := log.InclusionProof(ref.Index, cp.Size)
-	if err != nil {
-		return nil, err
-	}
-	identity := s.state.Load().identityJSON
-	b := provenance.Bundle{Statement: data, Proof: &provenance.Proof{Index: ref.Index, Hashes: proof, Checkpoint: string(cp.Note)}}
-	return b.AppendJSON(make([]byte, 0, 2*len(data)+len(enrolment)+len(identity)+2048), enrolment, identity), nil
+	hashes, err := log.InclusionProof(ref.Index, cp.Size)
+	return &provenance.Proof{Index: ref.Index, Hashes: hashes, Checkpoint: string(cp.Note)}, err
 }
 
 // unreadable hides from the caller why the ledger could not be read; nil stays nil.

@@ -47,6 +47,7 @@ var describe = sync.OnceValues(func() (*description, error) {
 	}
 	openapi3filter.RegisterBodyDecoder("application/x-ndjson", decodeLines)
 	openapi3filter.RegisterBodyDecoder(provenance.BundleType, openapi3filter.JSONBodyDecoder)
+	openapi3filter.RegisterBodyDecoder(provenance.StatusBundleType, openapi3filter.JSONBodyDecoder)
 	d.router, err = gorillamux.NewRouter(local)
 	return d, err
 })

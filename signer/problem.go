@@ -6,18 +6,21 @@ import (
 
 // Problem is an RFC 9457 problem document: the answer to a request that was not carried out, or not to its end.
 type Problem struct {
-	Type      string `json:"type"` // urn:countersign:error:<code>
-	Title     string `json:"title"`
-	Status    int    `json:"status"`
-	Detail    string `json:"detail"`
-	Retryable bool   `json:"retryable"`           // the same bytes may succeed later
-	Logged    bool   `json:"logged,omitzero"`     // the entry is durable: sending the same again will get its bundle
-	Existing  string `json:"existing,omitzero"`   // what is in the way: a digest or a statement's digest
-	Canonical string `json:"canonical,omitzero"`  // the purl as it must be written
-	RequestID string `json:"requestId,omitzero"`  // also in the daemon's log
-	After     int    `json:"retryAfter,omitzero"` // seconds, as in the Retry-After header
-	code      Code
-	cause     error // for the operator's log, never in the document
+	Type        string   `json:"type"` // urn:countersign:error:<code>
+	Title       string   `json:"title"`
+	Status      int      `json:"status"`
+	Detail      string   `json:"detail"`
+	Retryable   bool     `json:"retryable"`            // the same bytes may succeed later
+	Logged      bool     `json:"logged,omitzero"`      // the entry is durable: sending the same again will get its bundle
+	Existing    string   `json:"existing,omitzero"`    // what is in the way: a digest or a statement's digest
+	Canonical   string   `json:"canonical,omitzero"`   // the purl as it must be written
+	Coordinates []string `json:"coordinates,omitzero"` // those that could be meant
+	WithdrawnAt string   `json:"withdrawnAt,omitzero"`
+	Reason      string   `json:"reason,omitzero"`     // of the withdrawal
+	RequestID   string   `json:"requestId,omitzero"`  // also in the daemon's log
+	After       int      `json:"retryAfter,omitzero"` // seconds, as in the Retry-After header
+	code        Code
+	cause       error // for the operator's log, never in the document
 }
 
 // Code is the stable part of a problem's type.

@@ -1,7 +1,6 @@
 package signer
 
 import (
-	"bufio"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -9,7 +8,6 @@ import (
 	"net/http"
 
 	"countersign.dev/provenance"
-	"countersign.dev/strict"
 )
 
 // publicSite is the public listener: whatever consumers, mirrors and monitors read. It shows the whole log, so a registry
@@ -37,6 +35,7 @@ func (p *publicSite) routes() []route {
 		{http.MethodGet, "/{registry}/bundles", p.find},
 		{http.MethodPost, "/{registry}/bundles:batch", p.batch},
 		{http.MethodGet, "/{registry}/identity", p.identity},
+		{http.MethodGet, "/{registry}/status", p.status},
 		{http.MethodGet, "/{registry}/logs/{log}/checkpoint", p.checkpoint},
 		{http.MethodGet, "/{registry}/logs/{log}/tile/{tile}", p.tile},
 		{http.MethodGet, "/{registry}/logs/{log}/bridge", p.bridge},
@@ -60,8 +59,16 @@ func (p *publicSite) service(r *http.Request) (*Service, *Problem) {
 
 // cached answers with a body that caches may keep and ask about.
 func (x *exchange) cached(r *http.Request, contentType, control string, body []byte) {
+	x.tagged(r, contentType, control, tagOf(body), body)
+}
+
+// tagOf is the entity tag of a body.
+func tagOf(body []byte) string {
 	sum := sha256.Sum256(body)
-	tag := `"` + hex.EncodeToString(sum[:16]) + `"`
+	return `"` + hex.EncodeToString(sum[:16]) + `"`
+}
+
+func (x *exchange) tagged(r *http.Request, contentType, control, tag string, body []byte) {
 	x.Header().Set("Cache-Control", control)
 	x.Header().Set("ETag", tag)
 	if matches(r.Header.Get("If-None-Match"), tag) {
@@ -113,63 +120,6 @@ func (p *publicSite) find(x *exchange, r *http.Request) *Problem {
 	return problem
 }
 
-// batch gives the bundles of up to 1000 coordinates, one line each, in order.
-func (p *publicSite) batch(x *exchange, r *http.Request) *Problem {
-	s, problem := p.service(r)
-	if problem != nil {
-		return problem
-	}
-	if _, problem := query(r); problem != nil {
-		return problem
-	}
-	data, problem := x.body(r, jsonType, maxSingle)
-	if problem != nil {
-		return problem
-	}
-	keys, problem := decodeCoordinates(data)
-	if problem != nil {
-		return problem
-	}
-	x.items = len(keys)
-	x.Header().Set("Content-Type", ndjsonType)
-	x.WriteHeader(http.StatusOK)
-	w := bufio.NewWriterSize(x, 64<<10)
-	defer w.Flush()
-	for _, key := range keys {
-		data, problem := s.Bundle(r.Context(), key)
-		w.WriteString(`{"coordinate":"`)
-		w.Write(append(hex.AppendEncode(w.AvailableBuffer(), key[:]), '"'))
-		x.result(w, Outcome{Bundle: data, Problem: problem})
-		if r.Context().Err() != nil {
-			break
-		}
-	}
-	return nil
-}
-
-func decodeCoordinates(data []byte) ([][32]byte, *Problem) {
-	var w struct {
-		Coordinates []string `json:"coordinates"`
-	}
-	if err := strict.JSON(data, &w); err != nil {
-		return nil, newProblem(Malformed, err.Error())
-	}
-	if len(w.Coordinates) == 0 {
-		return nil, newProblem(Malformed, "coordinates is missing or empty")
-	}
-	if len(w.Coordinates) > maxLines {
-		return nil, newProblem(TooLarge, fmt.Sprintf("%d coordinates, at most %d are allowed in a call", len(w.Coordinates), maxLines))
-	}
-	keys := make([][32]byte, len(w.Coordinates))
-	for i, text := range w.Coordinates {
-		var ok bool
-		if keys[i], ok = parseKey(text); !ok {
-			return nil, newProblem(Malformed, fmt.Sprintf("coordinate %d is not the 64 lower-case hex digits of the SHA-256 of a purl", i))
-		}
-	}
-	return keys, nil
-}
-
 // identity is the registry's identity with all its versions.
 func (p *publicSite) identity(x *exchange, r *http.Request) *Problem {
 	s, problem := p.service(r)
@@ -177,4 +127,18 @@ func (p *publicSite) identity(x *exchange, r *http.Request) *Problem {
 		x.cached(r, jsonType, aMinute, s.IdentityChain())
 	}
 	return problem
+}
+
+// status is the registry's newest status: everything withdrawn and ended up to a size of its log, with a proof.
+func (p *publicSite) status(x *exchange, r *http.Request) *Problem {
+	s, problem := p.service(r)
+	if problem != nil {
+		return problem
+	}
+	last := s.lastStatus()
+	if last == nil || last.body == nil {
+		return newProblem(NotFound, fmt.Sprintf("there is no status of %s yet", s.Registry))
+	}
+	x.tagged(r, provenance.StatusBundleType, aMinute, last.tag, last.body)
+	return nil
 }

@@ -123,7 +123,7 @@ func TestPublicWithdrawn(t *testing.T) {
 	s := newSite(t, w, signer.Limits{}, nil)
 	const purl = "pkg:npm/%40acme/widget@1.0.0"
 	s.submit(s.submission("@acme/widget", "1.0.0", "content"))
-	w.withdraw(purl, "content")
+	w.withdrawUnsigned(w.Origin(), purl, "content")
 	if got := s.get("/" + registry + "/bundles/" + nameOf(purl)); got.status != http.StatusOK {
 		t.Errorf("nobody sees beyond the checkpoint: %d", got.status)
 	}
@@ -171,7 +171,7 @@ func TestPublicBatch(t *testing.T) {
 		ask(bad).refused(t, signer.Malformed)
 	}
 	ask(`{"coordinates":["`+strings.Repeat(names[0]+`","`, 1000)+names[0]+`"]}`).refused(t, signer.TooLarge)
-	ask(strings.Repeat(" ", signer.MaxSingle+1)).refused(t, signer.TooLarge)
+	ask(strings.Repeat(" ", signer.MaxAsked+1)).refused(t, signer.TooLarge)
 	s.do(http.DefaultClient, http.MethodPost, path, "text/plain", []byte("{}")).refused(t, signer.Malformed)
 	s.do(http.DefaultClient, http.MethodGet, path, "", nil).refused(t, signer.Malformed)
 	s.do(http.DefaultClient, http.MethodDelete, s.public+"/"+registry+"/identity", "", nil).refused(t, signer.Malformed)

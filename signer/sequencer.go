@@ -23,6 +23,9 @@ func (s *Service) Run(ctx context.Context) error {
 	defer stop()
 	s.quorum.start(asking, &agents)
 	agents.Go(func() { s.warnOfExpiry(asking) })
+	if s.StatusInterval > 0 {
+		agents.Go(func() { s.makeStatuses(asking) })
+	}
 	defer s.close()
 	defer context.AfterFunc(ctx, s.shut)()
 	for {
@@ -279,7 +282,9 @@ func (s *Service) plan(st *state, items []*item) (leaders, later []*item) {
 			continue
 		}
 		changes = changes || it.draft.State
-		it.draft.Keys[0].Ordinal = it.seen
+		if len(it.draft.Keys) > 0 {
+			it.draft.Keys[0].Ordinal = it.seen
+		}
 		byKey[it.key()] = it
 		leaders = append(leaders, it)
 	}
@@ -320,7 +325,7 @@ func (s *Service) logged(st *state, leaders, later []*item, first uint64) ([]*it
 			if next == st {
 				next = st.clone()
 			}
-			if err := next.apply(entry); err != nil {
+			if err := next.apply(found{it.ref, entry}); err != nil {
 				return fail(i, err)
 			}
 		}
@@ -336,7 +341,9 @@ func (s *Service) logged(st *state, leaders, later []*item, first uint64) ([]*it
 			}
 		}
 	}
-	s.state.Store(next)
+	if next != st {
+		s.become(next)
+	}
 	s.mu.Lock()
 	s.counts.Entries += uint64(len(leaders))
 	s.mu.Unlock()
@@ -353,8 +360,17 @@ func (s *Service) refold() error {
 	if err != nil {
 		return fmt.Errorf("registry %s: %w", s.Registry, err)
 	}
-	s.state.Store(st)
+	s.become(st)
 	return nil
+}
+
+// become makes a state the one that holds, and lets the maker of statuses look at it.
+func (s *Service) become(st *state) {
+	s.state.Store(st)
+	select {
+	case s.changed <- struct{}{}:
+	default:
+	}
 }
 
 func flatten(leaders []*item) []*item {

@@ -32,6 +32,9 @@ type Config struct {
 	SignTimeout  time.Duration // until waiters are told that signing is unavailable; 10 s if zero
 	AgentTimeout time.Duration // of one request to an agent; 10 s if zero
 
+	StatusInterval time.Duration // after which a status is made even if nothing was withdrawn or ended; none is ever made if zero
+	statusDelay    time.Duration // of a status after a withdrawal or an end, for those that come with it; 3 s if zero
+
 	Now    func() (wall time.Time, monotonic time.Duration) // for tests; nil: the system's clocks
 	Logger *slog.Logger
 }
@@ -49,6 +52,10 @@ type Service struct {
 	stalled atomic.Pointer[stall]  // nil while heads are signed in time
 	frozen  atomic.Pointer[string] // why an operator, or the service itself, froze it
 	closing atomic.Bool
+
+	changed chan struct{} // capacity 1: there is another state
+	serving sync.Mutex    // held to set served
+	served  atomic.Pointer[served]
 
 	keeping sync.Mutex // frozen and drained, and the files that keep them, change together
 
@@ -71,10 +78,11 @@ func New(c Config) (*Service, error) {
 	c.MaxBatch = cmp.Or(c.MaxBatch, 4096)
 	c.SignTimeout = cmp.Or(c.SignTimeout, 10*time.Second)
 	c.AgentTimeout = cmp.Or(c.AgentTimeout, 10*time.Second)
+	c.statusDelay = cmp.Or(c.statusDelay, 3*time.Second)
 	if c.MaxBatch > ledger.MaxBatch {
 		return nil, fmt.Errorf("registry %s: at most %d entries can be appended at once, the maximum for a batch is %d", c.Registry, ledger.MaxBatch, c.MaxBatch)
 	}
-	s := &Service{Config: c, queue: newQueue(c.QueueShare), clock: newClock(c.Now), signed: make(chan struct{})}
+	s := &Service{Config: c, queue: newQueue(c.QueueShare), clock: newClock(c.Now), signed: make(chan struct{}), changed: make(chan struct{}, 1)}
 	if err := s.open(); err != nil {
 		return nil, fmt.Errorf("registry %s: %w", c.Registry, err)
 	}
@@ -253,6 +261,14 @@ type Status struct {
 	Threshold  int          `json:"threshold"`
 	Agents     []AgentState `json:"agents"`
 	Counts     Counts       `json:"counts"`
+	LastStatus *StatusState `json:"lastStatus,omitzero"` // none: there is no status yet
+}
+
+// StatusState is the status that consumers are given, as an operator sees it.
+type StatusState struct {
+	At     string `json:"at"`
+	Origin string `json:"origin"`
+	Size   uint64 `json:"size"` // covered
 }
 
 // Status reads the service's state.
@@ -267,6 +283,9 @@ func (s *Service) Status() Status {
 	}
 	if st := s.stalled.Load(); st != nil {
 		out.Stalled = st.err.Error()
+	}
+	if at, ok := s.lastStated(); ok {
+		out.LastStatus = &StatusState{provenance.At(at.at).String(), at.Origin, at.size}
 	}
 	s.mu.Lock()
 	out.Counts = s.counts

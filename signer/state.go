@@ -10,8 +10,9 @@ import (
 	"countersign.dev/provenance"
 )
 
-// state is the fold of the log's identities, enrolments and ends: what admission decides by. Once published it never
-// changes; new entries are applied to a clone. Whoever appends says by which epoch it decided, and the ledger refuses an older one.
+// state is the fold of the log's identities, enrolments, ends, withdrawals and statuses: what admission decides by. Once
+// published it never changes; new entries are applied to a clone. Whoever appends says by which epoch it decided, and the
+// ledger refuses an older one.
 type state struct {
 	epoch        uint64
 	chain        *provenance.Chain // nil before the first identity
@@ -19,6 +20,12 @@ type state struct {
 	identityJSON []byte // the chain as bundles carry it
 	publishers   map[string]*publisher
 	enrolments   map[string]*enrolment // by payload digest
+	shared       bool                  // the maps are an older state's too: put copies them
+
+	// In the order of the logs, and only ever appended to: a clone goes on in the same array, of which older states see less.
+	withdrawals []provenance.WithdrawnCoordinate
+	ends        []provenance.EndedEnrolment
+	statuses    []stated
 }
 
 // publisher is a key that was ever enrolled. Its past countersignatures are found whatever became of its enrolments.
@@ -39,28 +46,29 @@ func newState() *state {
 	return &state{publishers: make(map[string]*publisher), enrolments: make(map[string]*enrolment)}
 }
 
-// clone is a copy to apply further entries to.
+// clone is a copy to apply further entries to. A state is cloned once at most: the entries have one order.
 func (s *state) clone() *state {
 	next := *s
-	next.publishers, next.enrolments = maps.Clone(s.publishers), maps.Clone(s.enrolments)
+	next.shared = true
 	return &next
 }
 
 // apply folds one more entry into a state that nobody reads yet.
-func (s *state) apply(entry any) (err error) {
-	switch e := entry.(type) {
+func (s *state) apply(f found) (err error) {
+	switch e := f.entry.(type) {
 	case *provenance.Identity:
 		err = s.applyIdentity(e)
 	case *provenance.Enrolment:
 		s.applyEnrolment(e)
 	case *provenance.EnrolmentEnd:
-		if before := s.enrolments[e.Enrolment]; before != nil {
-			ended := *before
-			ended.ended = true
-			s.put(&ended)
-		}
+		s.applyEnd(f.Ref, e)
+	case *provenance.Withdrawal:
+		s.withdrawals = append(s.withdrawals, provenance.WithdrawnCoordinate{Purl: e.Coordinate.String(), Origin: f.Origin, Index: f.Index,
+			WithdrawnAt: provenance.At(e.At), Reason: e.Reason})
+	case *provenance.StatusStatement:
+		s.statuses = append(s.statuses, stated{f.Ref, e.Size, e.At, e.Document})
 	default:
-		err = fmt.Errorf("%T is not a state entry", entry)
+		err = fmt.Errorf("%T is not a state entry", f.entry)
 	}
 	s.epoch++
 	return err
@@ -96,8 +104,23 @@ func (s *state) applyEnrolment(e *provenance.Enrolment) {
 	s.put(added)
 }
 
+func (s *state) applyEnd(ref ledger.Ref, e *provenance.EnrolmentEnd) {
+	before := s.enrolments[e.Enrolment]
+	if before == nil || before.ended {
+		return
+	}
+	ended := *before
+	ended.ended = true
+	s.put(&ended)
+	s.ends = append(s.ends, provenance.EndedEnrolment{Enrolment: e.Enrolment, Publisher: before.Publisher.Fingerprint(),
+		Origin: ref.Origin, Index: ref.Index, Ended: provenance.At(e.Ended), Reason: e.Reason})
+}
+
 // put adds e, or replaces the enrolment with its digest. Publishers are shared with older states and made anew.
 func (s *state) put(e *enrolment) {
+	if s.shared {
+		s.publishers, s.enrolments, s.shared = maps.Clone(s.publishers), maps.Clone(s.enrolments), false
+	}
 	s.enrolments[e.digest] = e
 	fingerprint := e.Publisher.Fingerprint()
 	p := &publisher{key: e.Publisher}

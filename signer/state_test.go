@@ -267,6 +267,38 @@ func TestStateSecondLog(t *testing.T) {
 	}
 }
 
+// What was appended to a closed log after its anchor is no reason not to log it where it counts.
+func TestStatePastTheAnchor(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.accepted(w.submission("@acme/widget", "1.0.0", "content"))
+	w.nextLog(1, 1)
+	other := w.certificate(w.officer, key("other"), nil)
+	end, err := provenance.EnrolmentEnd{Registry: registry, Enrolment: w.enrolment.Digest(), Reason: "left", Ended: time.Now()}.Sign(w.officer)
+	must(t, err)
+	log, err := w.db.Log(registry + "/countersign/1")
+	must(t, err)
+	for _, data := range [][]byte{other.Envelope.JSON(), end.Envelope.JSON()} {
+		keys, _, err := signer.Keys(0, data)
+		must(t, err)
+		_, err = log.Append(t.Context(), log.Epoch(), []ledger.Entry{{Data: data, Keys: []ledger.Key{{Hash: keys[0], Ordinal: ledger.Next}}, State: true}})
+		must(t, err)
+	}
+	w.reopen(nil)
+	w.start()
+	w.accepted(w.submission("@acme/widget", "1.0.1", "content"))
+	for range 2 {
+		out, problem := w.Enrol(t.Context(), w.caller, []*provenance.Envelope{other.Envelope})
+		if problem != nil || out[0].Problem != nil {
+			t.Fatal(problem, out)
+		}
+		w.accepted(w.signed(w.unsigned("@acme/widget", "1.0.2", "content"), key("other")))
+	}
+	w.end(w.enrolment)
+	w.refused(w.submission("@acme/widget", "1.0.3", "content"), signer.PublisherNotEnrolled)
+	w.stop()
+	w.audit()
+}
+
 // A certificate is not lost to one over the same payload with a bad signature that somebody logs later.
 func TestStateForgedAgain(t *testing.T) {
 	w := newWorld(t, 1, 1, nil)

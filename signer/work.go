@@ -120,7 +120,7 @@ func forbids(f found, digests provenance.Digests) *Problem {
 	var subject provenance.Subject
 	switch e := f.entry.(type) {
 	case *provenance.Withdrawal:
-		return newProblem(Withdrawn, fmt.Sprintf("%s was withdrawn at %s: %s", e.Coordinate, provenance.At(e.At), e.Reason))
+		return isWithdrawn(e)
 	case *provenance.Countersignature:
 		subject = e.Publication.Subject
 	case *provenance.RegistryStatement:
@@ -136,6 +136,13 @@ func forbids(f found, digests provenance.Digests) *Problem {
 	return p
 }
 
+// isWithdrawn is what every question about a withdrawn coordinate is answered.
+func isWithdrawn(e *provenance.Withdrawal) *Problem {
+	p := newProblem(Withdrawn, fmt.Sprintf("%s was withdrawn at %s: %s", e.Coordinate, provenance.At(e.At), e.Reason))
+	p.WithdrawnAt, p.Reason = provenance.At(e.At).String(), e.Reason
+	return p
+}
+
 // counts reports whether a statement still counts as existing: it is not excluded, and not after its log was closed.
 func counts(s *state, f found, publisher string) bool {
 	return s.reaches(f.Ref) && s.identity().Excludes(f.Origin, f.Index, publisher) == ""
@@ -147,15 +154,23 @@ func speaksFor(id *provenance.Identity, publisher string, c provenance.Coordinat
 	if _, ok := provenance.Longest(id.Namespaces, c); !ok {
 		return newProblem(NamespaceNotBound, fmt.Sprintf("the identity of %s has no namespace for %s", id.Registry, c))
 	}
+	if problem := speaks(id, t); problem != nil {
+		return problem
+	}
+	if reason := id.Excludes(id.Open().Origin, math.MaxUint64, publisher); reason != "" {
+		return newProblem(PublisherNotEnrolled, fmt.Sprintf("the registry's identity excludes publisher %s: %s", publisher, reason))
+	}
+	return nil
+}
+
+// speaks refuses to state anything under an identity that does not let the registry speak at t.
+func speaks(id *provenance.Identity, t time.Time) *Problem {
 	if !t.Before(id.Expires) {
 		return newProblem(Frozen, fmt.Sprintf("the registry's identity expired at %s: its root must sign a new version", provenance.At(id.Expires)))
 	}
 	origin := id.Open().Origin
 	if reason := id.Excludes(origin, math.MaxUint64, ""); reason != "" {
 		return newProblem(Frozen, fmt.Sprintf("the registry's identity excludes all that log %s will hold (%s): its root must open another", origin, reason))
-	}
-	if reason := id.Excludes(origin, math.MaxUint64, publisher); reason != "" {
-		return newProblem(PublisherNotEnrolled, fmt.Sprintf("the registry's identity excludes publisher %s: %s", publisher, reason))
 	}
 	return nil
 }

@@ -83,7 +83,7 @@ func newWorld(t testing.TB, m, n int, adjust func(*signer.Config)) *world {
 	if adjust != nil {
 		adjust(&w.config)
 	}
-	w.caller = &signer.Caller{Name: "backend", Grants: []signer.Grant{{Registry: registry, Roles: []signer.Role{signer.Publish, signer.Enrol, signer.Backfill}}}}
+	w.caller = &signer.Caller{Name: "backend", Grants: []signer.Grant{{Registry: registry, Roles: []signer.Role{signer.Publish, signer.Enrol, signer.Backfill, signer.Withdraw}}}}
 	w.start()
 	t.Cleanup(func() {
 		w.stop()

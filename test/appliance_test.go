@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 		}
 		defer os.RemoveAll(dir)
 		bin = dir
-		build := exec.Command("go", "build", "-o", dir, "../cmd/countersignd", "../cmd/keyagent", "../cmd/ceremony")
+		build := exec.Command("go", "build", "-o", dir, "../cmd/countersign", "../cmd/countersignd", "../cmd/keyagent", "../cmd/ceremony")
 		build.Stdout, build.Stderr = os.Stderr, os.Stderr
 		if err := build.Run(); err != nil {
 			fmt.Fprintln(os.Stderr, "build the programs:", err)
@@ -63,12 +63,13 @@ func TestMain(m *testing.M) {
 
 // appliance is a registry as a ceremony made it, with its processes.
 type appliance struct {
-	t      testing.TB
-	dir    string
-	agents []string
-	url    string // of the signing listener
-	public string // of the public listener
-	client *http.Client
+	t          testing.TB
+	dir        string
+	agents     []string
+	namespaces []string // of the identity; nil for acmes
+	url        string   // of the signing listener
+	public     string   // of the public listener
+	client     *http.Client
 
 	modules map[string]*fault.Module // of agents, where they may fail
 	remote  *remote.HSM              // agent a's HSM; nil: SoftHSM like the others'
@@ -144,15 +145,34 @@ func (a *appliance) mustRun(name string, args ...string) string {
 // newAppliance runs the ceremony for m of the agents and starts everything.
 func newAppliance(t testing.TB, m int, agents ...string) *appliance {
 	t.Helper()
-	a := &appliance{t: t, dir: t.TempDir(), agents: agents, processes: make(map[string]*process)}
+	return newApplianceFor(t, nil, m, agents...)
+}
+
+// newApplianceFor makes a registry that speaks for namespaces; nil for those that most tests are about.
+func newApplianceFor(t testing.TB, namespaces []string, m int, agents ...string) *appliance {
+	t.Helper()
+	a := &appliance{t: t, dir: t.TempDir(), agents: agents, namespaces: namespaces, processes: make(map[string]*process)}
 	a.make(m)
 	t.Cleanup(a.stop)
 	for _, name := range agents {
 		a.startAgent(name)
 	}
 	a.startDaemon()
-	a.enrol("publisher", "pkg:npm/@acme/*")
+	if namespaces == nil {
+		a.enrol("publisher", "pkg:npm/@acme/*")
+	}
 	return a
+}
+
+// acmes are the namespaces of the registry in most tests.
+var acmes = []string{"pkg:npm/@acme/*", "pkg:pypi/acme-*", "pkg:golang/example.com/*"}
+
+// quoted is a TOML list of the namespaces.
+func quoted(namespaces []string) string {
+	if namespaces == nil {
+		namespaces = acmes
+	}
+	return `["` + strings.Join(namespaces, `", "`) + `"]`
 }
 
 func (a *appliance) ceremony(m int) {
@@ -163,8 +183,8 @@ func (a *appliance) ceremony(m int) {
 	must(a.t, os.MkdirAll(a.path("tokens"), 0o700))
 	a.write("softhsm2.conf", "directories.tokendir = "+a.path("tokens")+"\nobjectstore.backend = file\nlog.level = ERROR\n")
 	var b strings.Builder
-	fmt.Fprintf(&b, "registry = %q\nnamespaces = [\"pkg:npm/@acme/*\", \"pkg:golang/example.com/*\"]\nvalid_days = 30\nmodule = %q\nledger = %q\noutput = %q\ndemo = true\n[root]\nthreshold = 1\n[[root.key]]\n%s[enrol]\n[[enrol.key]]\n%s[log]\nthreshold = %d\n",
-		registry, module, a.path("ledger"), a.path("out"), a.pins("root"), a.pins("enrolment"), m)
+	fmt.Fprintf(&b, "registry = %q\nnamespaces = %s\nvalid_days = 30\nmodule = %q\nledger = %q\noutput = %q\ndemo = true\n[root]\nthreshold = 1\n[[root.key]]\n%s[enrol]\n[[enrol.key]]\n%s[log]\nthreshold = %d\n",
+		registry, quoted(a.namespaces), module, a.path("ledger"), a.path("out"), a.pins("root"), a.pins("enrolment"), m)
 	for _, name := range a.agents {
 		must(a.t, os.MkdirAll(a.path("state-"+name), 0o700))
 		fmt.Fprintf(&b, "[[log.key]]\nname = %q\n%sstate_dir = %q\nsocket = %q\n", name, a.pins("log-"+name), a.path("state-"+name), a.path(name+".sock"))
@@ -244,7 +264,12 @@ keys = ["sha256:%x"]
 [[caller.grant]]
 registry = %q
 roles = ["publish", "enrol", "backfill"]
-%s`, a.path("ledger"), signing, a.path("server.crt"), a.path("server.key"), public, registry, a.path("admin.sock"), os.Getuid(), sum, registry, a.read("out/registry.toml")))
+%s`, a.path("ledger"), signing, a.path("server.crt"), a.path("server.key"), public, registry, a.path("admin.sock"), os.Getuid(), sum, registry, withoutStatus(a.read("out/registry.toml"))))
+}
+
+// withoutStatus keeps the daemon from logging entries of its own, which tests that count would count.
+func withoutStatus(registry string) string {
+	return strings.Replace(registry, "[[registry]]\n", "[[registry]]\nstatus_interval = \"0\"\n", 1)
 }
 
 func freeAddress(t testing.TB) string {

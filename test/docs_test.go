@@ -22,11 +22,11 @@ import (
 )
 
 // The pages whose commands are run, in this order and on one machine.
-var pages = []string{"README.md", "docs/operations.md", "docs/hsm.md", "CONTRIBUTING.md", "SECURITY.md"}
+var pages = []string{"README.md", "docs/lifecycle.md", "docs/attributes.md", "docs/operations.md", "docs/hsm.md", "CONTRIBUTING.md", "SECURITY.md"}
 
 // programs must each be run by some block, so that a page that moved its commands elsewhere does not pass.
 var programs = []string{"ceremony create", "ceremony inspect", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign end-enrolment", "countersign register",
-	"countersign sign", "countersign submit", "countersign verify", "countersign show", "countersign admin", "countersign version"}
+	"countersign sign", "countersign submit", "countersign check", "countersign pins", "countersign policy", "countersign withdraw", "countersign verify", "countersign show", "countersign admin", "countersign version"}
 
 // What the pages say is done: each block by its tag, in the real order, with the real programs.
 func TestDocumentation(t *testing.T) {
@@ -166,7 +166,7 @@ func (s *site) stage() {
 	must(t, os.CopyFS(s.path("repository/softhsm-config"), os.DirFS("../softhsm-config")))
 	must(t, os.Chmod(s.path("repository/softhsm-config/new.sh"), 0o755))
 	must(t, os.CopyFS(s.path("repository/deploy"), os.DirFS("../deploy")))
-	files, err := filepath.Glob(s.path("repository/deploy/*"))
+	files, err := filepath.Glob(s.path("repository/deploy/*.*"))
 	must(t, err)
 	for _, path := range files {
 		must(t, os.WriteFile(path, []byte(s.ours(readFile(t, path))), 0o644))
@@ -220,7 +220,7 @@ func (s *site) startShell() {
 	t := s.t
 	cmd := exec.Command("sh", "-eu")
 	cmd.Dir = s.path("repository")
-	cmd.Env = append(os.Environ(), "PATH="+s.path("usr/local/bin")+":"+os.Getenv("PATH"), "NO_PROXY=127.0.0.1")
+	cmd.Env = append(os.Environ(), "PATH="+s.path("usr/local/bin")+":"+os.Getenv("PATH"), "NO_PROXY=127.0.0.1", "XDG_CACHE_HOME="+s.path("cache"))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	in, err := cmd.StdinPipe()
 	must(t, err)
@@ -248,7 +248,7 @@ func (s *site) runBlock(b fence) {
 	}
 	s.t.Logf("%s\n%s", b, out)
 	for _, p := range programs {
-		if regexp.MustCompile(`(?m)^\s*` + p + `\b`).MatchString(b.text) {
+		if regexp.MustCompile(`(?m)^\s*(?:\(cd \w+ && )?` + p + `\b`).MatchString(b.text) {
 			s.ran[p] = true
 		}
 	}

@@ -16,7 +16,12 @@ type registryState struct {
 	Stalled    string       `json:"stalled"`
 	Threshold  int          `json:"threshold"`
 	Agents     []agentState `json:"agents"`
-	Counts     struct {
+	LastStatus struct {
+		At     string `json:"at"`
+		Origin string `json:"origin"`
+		Size   uint64 `json:"size"`
+	} `json:"lastStatus"`
+	Counts struct {
 		Entries     uint64 `json:"entries"`
 		Checkpoints uint64 `json:"checkpoints"`
 		Repeated    uint64 `json:"repeated"`
@@ -44,6 +49,9 @@ func (r *registryState) say(t terminal) {
 	t.field("identity", "%s version %d, until %s", r.Identity, r.Version, r.Expires)
 	t.field("log", "%s, %d entries, %d under the checkpoint, %d in the queue", r.Origin, r.Size, r.Checkpoint, r.Queue)
 	t.field("since start", "%d entries under %d checkpoints, %d repeated", r.Counts.Entries, r.Counts.Checkpoints, r.Counts.Repeated)
+	if last := r.LastStatus; last.At != "" {
+		t.field("last status", "%s, of the first %d entries of %s", last.At, last.Size, last.Origin)
+	}
 	t.field("agents", "%d of %d sign each head", r.Threshold, len(r.Agents))
 	for _, a := range r.Agents {
 		t.field("  "+a.Name, "%s, at %d, %s", cmp.Or(a.Phase, "unknown"), a.Watermark, a.Key)

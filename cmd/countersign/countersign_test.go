@@ -76,6 +76,14 @@ func TestScripts(t *testing.T) {
 		"publish":  publish,
 		"picky":    picky,
 		"lines":    lines,
+		"mirror":   mirror,
+
+		"recorded": recorded,
+		"listen":   listen,
+		"lock":     lock,
+		"sarif":    sarifHolds,
+		"hostile":  hostile,
+		"stated":   stated,
 
 		"checkproof": checkProof,
 	} {

@@ -25,9 +25,11 @@ func examples(_ *scene, ts *testscript.TestScript, args []string) {
 	if len(args) > 0 && args[0] == "verify" {
 		examplePins(ts, text)
 	}
-	place := strings.NewReplacer("https://countersign.internal:8443", ts.Getenv("URL"), "/run/countersign/admin.sock", ts.Getenv("SOCKET"))
+	place := strings.NewReplacer("https://countersign.internal:8443", ts.Getenv("URL"), "/run/countersign/admin.sock", ts.Getenv("SOCKET"),
+		"https://registry.example", ts.Getenv("PUBLIC"))
 	for _, block := range blocks {
-		if err := ts.Exec("sh", "-eu", "-c", place.Replace(block)); err != nil {
+		// What a person types is in the file typed.
+		if err := ts.Exec("sh", "-eu", "-c", "test ! -f typed || exec <typed\n"+place.Replace(block)); err != nil {
 			ts.Fatalf("example:\n%s%v", block, err)
 		}
 	}
@@ -82,17 +84,29 @@ func TestEveryVerbIsExercised(t *testing.T) {
 	}
 }
 
-// TestUsageFlags holds the flags that a help text describes to those that there are.
+// TestUsageFlags holds the flags that a help text names to those that the verb takes, and the other way round: what is
+// not in the text is in no completion and on no page either.
 func TestUsageFlags(t *testing.T) {
-	named := regexp.MustCompile(`--[a-z-]+`)
 	for _, v := range verbs() {
-		for _, name := range slices.Compact(slices.Sorted(slices.Values(named.FindAllString(v.usage, -1)))) {
-			if name == "--bundle" && v.name == "submit" {
-				continue
+		taken := make(map[string]bool)
+		for _, c := range commands() {
+			if name, _, _ := strings.Cut(c.path, " "); name == v.name {
+				for _, flag := range c.flagList() {
+					taken[flag] = true
+				}
 			}
-			err := v.run([]string{name}, terminal{nil, t.Output(), t.Output()})
-			if err == nil || strings.Contains(err.Error(), "unknown flag") {
-				t.Errorf("%s %s: %v", v.name, name, err)
+		}
+		delete(taken, "--help")
+		named := make(map[string]bool)
+		for _, flag := range regexp.MustCompile(`--[a-z][a-z-]*`).FindAllString(v.usage, -1) {
+			named[flag] = flag != "--help"
+			if named[flag] && !taken[flag] {
+				t.Errorf("the help of %s names %s, which it does not take", v.name, flag)
+			}
+		}
+		for flag := range taken {
+			if !named[flag] {
+				t.Errorf("%s takes %s, which its help does not name", v.name, flag)
 			}
 		}
 	}

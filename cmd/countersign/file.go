@@ -120,13 +120,18 @@ func readIdentity(path string) (*provenance.Chain, error) {
 	if err != nil {
 		return nil, err
 	}
+	return parseIdentity(path, data)
+}
+
+// parseIdentity verifies a chain of identities; where is the file or URL that it came from.
+func parseIdentity(where string, data []byte) (*provenance.Chain, error) {
 	envelopes, err := provenance.ParseEnvelopes(data)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	chain, err := provenance.ParseChain(envelopes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
+		return nil, fmt.Errorf("%s: %w", where, err)
 	}
 	return chain, nil
 }

@@ -17,6 +17,12 @@ func (l *list) Set(s string) error {
 	return nil
 }
 
+// helpWanted is the request for help; it tells which flags there are.
+type helpWanted struct{ flags *flag.FlagSet }
+
+func (helpWanted) Error() string { return flag.ErrHelp.Error() }
+func (helpWanted) Unwrap() error { return flag.ErrHelp }
+
 func newFlags(verb string) *flag.FlagSet {
 	flags := flag.NewFlagSet(verb, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
@@ -28,7 +34,7 @@ func newFlags(verb string) *flag.FlagSet {
 func parse(flags *flag.FlagSet, args []string, required ...string) (operands []string, err error) {
 	for {
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-			return nil, err
+			return nil, helpWanted{flags}
 		} else if err != nil {
 			return nil, misused("%s", strings.Replace(err.Error(), "flag provided but not defined: ", "unknown flag -", 1))
 		}

@@ -25,7 +25,7 @@ func TestImports(t *testing.T) {
 			t.Errorf("imports %s", forbidden)
 		}
 	}
-	ours := []string{"countersign.dev/cmd/countersign", "countersign.dev/ecosystem", "countersign.dev/provenance", "countersign.dev/strict"}
+	ours := []string{"countersign.dev/attest", "countersign.dev/cmd/countersign", "countersign.dev/ecosystem", "countersign.dev/ecosystem/lockfile", "countersign.dev/gate", "countersign.dev/policy", "countersign.dev/provenance", "countersign.dev/strict"}
 	for _, dep := range deps {
 		if strings.HasPrefix(dep, "countersign.dev/") && !slices.Contains(ours, dep) {
 			t.Errorf("imports %s", dep)

@@ -10,7 +10,8 @@
 //   - Errors begin with "countersign: " and the verb, in lower case; where something can be done about one, a line that
 //     begins with "hint: " says what.
 //   - Text that came from elsewhere is printed without the characters that command a terminal.
-//   - No file is ever overwritten. A file appears under its name complete, or empty, never in between.
+//   - No file is ever overwritten, but that pins add adds to the pins file. A file appears under its name complete, or
+//     empty, never in between.
 //   - Exit status 0 is success, 1 is no, 2 is wrong arguments; of verify, 2 is also "could not be checked".
 package main
 

@@ -84,6 +84,7 @@ var advice = map[string]string{
 	"namespace-not-bound":           "the registry's root must add the namespace in a new version of the identity",
 	"coordinate-conflict":           "what is published never changes: publish the new content under a new version",
 	"publication-conflict":          "the same content was countersigned under another publication: use its bundle",
+	"withdrawn":                     "what was withdrawn stays so: publish a good version under a new number",
 	"caller-not-authorized":         "the service knows callers by the key of --cert: its configuration must grant this one the registry, role and namespace",
 	"enrolment-invalid":             "an enrolment key of the registry's identity that is not ended must sign it, for a key without another role",
 	"not-found":                     "the end of an enrolment is sent in a later call than its certificate",

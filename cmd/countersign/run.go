@@ -22,10 +22,17 @@ func verbs() []verb {
 		{"register", registerUsage, register},
 		{"sign", signUsage, sign},
 		{"submit", submitUsage, submit},
+		{"pins", pinsUsage, pins},
+		{"check", checkUsage, check},
 		{"verify", verifyUsage, verify},
+		{"policy", policyUsage, policies},
 		{"end-enrolment", endEnrolmentUsage, endEnrolment},
+		{"withdraw", withdrawUsage, withdrawPurls},
 		{"show", showUsage, show},
+		{"attest", attestUsage, attestKey},
 		{"admin", adminUsage, admin},
+		{"completion", completionUsage, completion},
+		{"man", manUsage, man},
 		{"version", versionUsage, version},
 	}
 }

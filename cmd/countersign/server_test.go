@@ -88,6 +88,8 @@ func (l *signingListener) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		l.batch(w, body)
 	case "POST " + registry + "/enrolments":
 		l.enrolments(w, body)
+	case "POST " + registry + "/withdrawals":
+		l.withdrawals(w, body)
 	default:
 		answerProblem(w, refuse("wrong-registry", 404, "no such registry"))
 	}

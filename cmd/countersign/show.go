@@ -15,7 +15,7 @@ const showUsage = `usage: countersign show FILE…
        countersign show --statement BUNDLE
 
 show prints for people what a document of ours says: a bundle, a publication, an
-identity, an enrolment certificate or its end, a bridge, a log entry.
+identity, an enrolment certificate or its end, a bridge, a log entry, a status.
 
 show verifies nothing. Anybody can write a document that says anything:
 countersign verify tells what of it is proven.
@@ -52,7 +52,7 @@ func show(args []string, t terminal) error {
 	}
 	t.say(unproven)
 	for _, file := range files {
-		data, err := readDocument(file)
+		data, err := readBounded(file, provenance.MaxStatusBundle)
 		if err != nil {
 			return err
 		}
@@ -105,6 +105,8 @@ func recognise(data []byte) (func(terminal), error) {
 		return nil, errors.New("not a document of ours")
 	}
 	switch {
+	case kind.MediaType == provenance.StatusBundleType:
+		return recogniseStatus(data)
 	case kind.MediaType != "":
 		bundle, err := provenance.ParseBundle(data)
 		if err != nil {
@@ -160,6 +162,8 @@ func showEntry(data []byte) (func(terminal), error) {
 			showRegistryStatement(t, e)
 		case *provenance.Withdrawal:
 			showWithdrawal(t, e)
+		case *provenance.StatusStatement:
+			showStatusStatement(t, e)
 		case *provenance.Identity:
 			showIdentity(t, e)
 		case *provenance.Enrolment:

@@ -18,6 +18,14 @@ func showIdentity(t terminal, id *provenance.Identity) {
 	t.field("issued", "%s", provenance.At(id.Issued))
 	t.field("expires", "%s", provenance.At(id.Expires))
 	t.field("namespaces", "%s", joined(id.Namespaces))
+	sayKeys(t, id)
+	for _, e := range id.Evidence {
+		t.field("evidence", "%s of key %s", e.Digest, e.Key)
+	}
+}
+
+// sayKeys says who decides what in a registry, and what no longer counts.
+func sayKeys(t terminal, id *provenance.Identity) {
 	t.field("root", "%d of %d keys", id.Root.Threshold, len(id.Root.Keys))
 	for _, k := range id.Root.Keys {
 		t.field("", "%s", k.Fingerprint())
@@ -34,9 +42,6 @@ func showIdentity(t terminal, id *provenance.Identity) {
 	}
 	for _, x := range id.Excluded {
 		showExclusion(t, x)
-	}
-	for _, e := range id.Evidence {
-		t.field("evidence", "%s of key %s", e.Digest, e.Key)
 	}
 }
 

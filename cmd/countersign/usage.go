@@ -11,11 +11,18 @@ commands, in the order of the life of a package:
   register       … and the registry logs the certificate
   sign           the publisher signs a package
   submit         the registry's back end has it countersigned
+  pins           a consumer decides whose word counts for which names
+  check          a consumer checks all that lockfiles name, before installing it
   verify         a consumer checks it against a pin, offline
+  policy         a consumer's own rules are held to their examples
   end-enrolment  the officer ends a publisher's certificate
+  withdraw       the registry takes a version back for good
 
   show           print any of the documents for people; verifies nothing
+  attest         tell where a registry's key lives, from its evidence
   admin          operate countersignd: state, freeze, thaw, drain, return
+  completion     what a shell needs to complete commands and flags
+  man            the manual pages
   version        which build this is
 
 One package, from key to proof:

@@ -24,8 +24,10 @@ type verified struct {
 	Index           uint64           `json:"index"`
 	Size            uint64           `json:"size"`
 	IdentityVersion uint64           `json:"identityVersion"`
+	PublisherEnded  provenance.Time  `json:"publisherEnded,omitzero"`
 	Attributes      jsontext.Value   `json:"attributes,omitzero"`
 	Mode            provenance.Mode  `json:"mode"`
+	Rulings         []ruling         `json:"rulings,omitzero"`
 }
 
 // unverified is the object for everything else: a refusal has a code and a detail, otherwise unchecked says what is missing.
@@ -35,6 +37,7 @@ type unverified struct {
 	Detail    string          `json:"detail,omitzero"`
 	Unchecked string          `json:"unchecked,omitzero"`
 	Mode      provenance.Mode `json:"mode,omitzero"`
+	Rulings   []ruling        `json:"rulings,omitzero"`
 }
 
 // tellMachine writes one JSON object, whatever the answer is.
@@ -46,9 +49,9 @@ func tellMachine(q question, r *provenance.Result, err error, t terminal) error 
 	switch {
 	case err == nil:
 		answer, status = verified{true, r.Purl, r.Registry, r.Basis, r.Publisher, provenance.At(r.SignedAt), provenance.At(r.CountersignedAt),
-			r.Origin, r.Index, r.Size, r.IdentityVersion, r.Attributes, q.mode}, 0
+			r.Origin, r.Index, r.Size, r.IdentityVersion, provenance.At(r.PublisherEnded), r.Attributes, q.mode, q.denial.said}, 0
 	case errors.As(err, &refusal):
-		answer, status = unverified{Code: refusal.Code, Detail: refusal.Detail, Mode: q.mode}, 1
+		answer, status = unverified{Code: refusal.Code, Detail: refusal.Detail, Mode: q.mode, Rulings: q.denial.said}, 1
 	case errors.As(err, &unchecked):
 		answer = unverified{Unchecked: unchecked.Missing, Mode: q.mode}
 	default:
@@ -70,6 +73,9 @@ func tellPeople(q question, r *provenance.Result, err error, t terminal) error {
 	switch {
 	case err == nil:
 		sayVerified(t, r)
+		for _, f := range q.denial.said {
+			t.field(f.Severity, "rule %s: %s", f.Rule, f.Message)
+		}
 		return nil
 	case errors.As(err, &refusal):
 		t.complain("verify: refused", hint(refusal, "%s", cmp.Or(remedy[refusal.Code], "do not install or load this file")))
@@ -90,6 +96,9 @@ func sayVerified(t terminal, r *provenance.Result) {
 		t.field("publisher", "none: the registry's word alone")
 	}
 	t.field("countersigned", "%s as entry %d of %s, in a head of size %d", provenance.At(r.CountersignedAt), r.Index, r.Origin, r.Size)
+	if !r.PublisherEnded.IsZero() {
+		t.field("ended", "the publisher's enrolment, at %s, after this was countersigned", provenance.At(r.PublisherEnded))
+	}
 	sayAttributes(t, r.Attributes)
 }
 
@@ -102,5 +111,7 @@ var remedy = map[provenance.Code]string{
 	provenance.BasisTooWeak:     `the pin requires a publisher's signature; require = "registry" accepts the registry's word alone`,
 	provenance.PurlMismatch:     "this proof is of another package: take the bundle that belongs to the one you wanted",
 	provenance.KeyEnded:         "get a fresh bundle from the registry, or a bridge with --bridge",
+	provenance.StatusTooOld:     "get a fresh status from the registry and give it with --status",
+	provenance.Withdrawn:        "do not install or load this file, and remove it where it is: the registry took it back",
 	provenance.IdentityExpired:  "get the registry's current identity and give it with --identity",
 }

@@ -15,7 +15,8 @@ const verifyUsage = `usage: countersign verify --pins FILE --purl PURL [--bundle
                           --digest NAME:HEX …
        countersign verify --pins FILE --any-purl …
                           [--identity FILE] [--enrolment FILE …]
-                          [--bridge FILE …] [--fresh] [--json]
+                          [--bridge FILE …] [--status FILE] [--policy FILE …]
+                          [--fresh] [--json]
 
 verify decides, with no network, whether the registry that you pinned
 countersigned this file as the package you wanted.
@@ -29,6 +30,8 @@ countersigned this file as the package you wanted.
                of it and the bundle's counts, and they must agree
   --enrolment  enrolment certificates, where the bundle has none
   --bridge     bridges from old heads of the log to newer ones
+  --status     the registry's status document, which lists what it withdrew
+  --policy     your own rules, on what was verified: see countersign policy
   --fresh      also refuse when the identity is past its expiry now
   --json       one JSON object on standard output
   --any-purl   take the package from the bundle. That tells you what the file
@@ -49,13 +52,15 @@ A worked example. pins.toml:
 With --json the object is one of
 
   {"verified":true,"purl":…,"registry":…,"basis":…,"publisher":…,"signedAt":…,"countersignedAt":…,
-   "origin":…,"index":…,"size":…,"identityVersion":…,"attributes":…,"mode":…}
-  {"verified":false,"code":…,"detail":…,"mode":…}
+   "origin":…,"index":…,"size":…,"identityVersion":…,
+   "publisherEnded":…,"attributes":…,"mode":…,
+   "rulings":[{"rule":…,"severity":…,"message":…}]}
+  {"verified":false,"code":…,"detail":…,"mode":…,"rulings":…}
   {"verified":false,"unchecked":…,"mode":…}
 
 where mode is the pin's "enforce" or "report", or the default of the pins file
-for names without a pin. The exit status does not depend on it: what a mode
-leads to is decided by whoever runs verify.
+for names without a pin, and rulings are there if a policy has any. The exit
+does not depend on the mode: what it leads to is decided by whoever runs verify.
 
 Exit status: 0 verified, 1 refused, 2 could not be checked or wrong arguments.
 `
@@ -63,7 +68,8 @@ Exit status: 0 verified, 1 refused, 2 could not be checked or wrong arguments.
 // question is what verify was asked.
 type question struct {
 	provenance.Request
-	mode provenance.Mode // "" while it is not known
+	mode   provenance.Mode // "" while it is not known
+	denial denial          // by the policies
 }
 
 func verify(args []string, t terminal) error {
@@ -83,12 +89,37 @@ func verify(args []string, t terminal) error {
 	q, err := f.question()
 	var result *provenance.Result
 	if err == nil {
-		result, err = provenance.Verify(q.Request)
+		result, err = f.answer(&q)
 	}
 	if f.json {
 		return tellMachine(q, result, err, t)
 	}
 	return tellPeople(q, result, err, t)
+}
+
+// answer asks one verifier about the status and, by it, about the file.
+func (f *verifyFlags) answer(q *question) (*provenance.Result, error) {
+	v := provenance.NewVerifier()
+	q.Request.Policy = q.denial.judge
+	if f.status == "" {
+		return v.Verify(q.Request)
+	}
+	pin := q.Pins.For(q.expected())
+	if pin == nil {
+		return v.Verify(q.Request) // which refuses
+	}
+	data, err := readBounded(f.status, provenance.MaxStatusBundle)
+	if err != nil {
+		return nil, err
+	}
+	chain := q.Chain
+	if b, err := provenance.ParseBundle(q.Bundle); err == nil && chain == nil && len(b.Identity) > 0 {
+		chain, _ = provenance.ParseChain(b.Identity) // Verify judges it
+	}
+	if q.Status, err = v.Status(data, pin, chain, q.Bridges); err != nil {
+		return nil, err
+	}
+	return v.Verify(q.Request)
 }
 
 // question reads everything that the answer depends on. What it could read is in the question even if there is an error.
@@ -109,6 +140,12 @@ func (f *verifyFlags) question() (q question, err error) {
 	}
 	if err := f.material(&q); err != nil {
 		return q, err
+	}
+	if len(f.policies) > 0 {
+		if q.denial.policies, err = readPolicies(f.policies); err != nil {
+			return q, err
+		}
+		q.denial.now = q.Now
 	}
 	if f.artifact == "" {
 		q.Digests, err = parseDigests(f.digests)
@@ -155,14 +192,15 @@ func (f *verifyFlags) material(q *question) error {
 		if err != nil {
 			return err
 		}
-		q.Identity = chain.Envelopes()
+		q.Chain = chain
 	}
+	q.Enrolments = make(map[string][]*provenance.Envelope)
 	for _, path := range f.enrolments {
 		e, err := readEnvelope(path)
 		if err != nil {
 			return err
 		}
-		q.Enrolments = append(q.Enrolments, e)
+		q.Enrolments[e.PayloadDigest()] = append(q.Enrolments[e.PayloadDigest()], e)
 	}
 	for _, path := range f.bridges {
 		data, err := readDocument(path)

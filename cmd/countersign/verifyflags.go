@@ -8,7 +8,9 @@ import (
 // verifyFlags are the arguments of verify.
 type verifyFlags struct {
 	pins, purl, bundle, identity string
+	status                       string
 	digests, enrolments, bridges list
+	policies                     list
 	anyPurl, fresh, json         bool
 	artifact                     string // "" where digests are given
 }
@@ -18,6 +20,8 @@ func (f *verifyFlags) add(flags *flag.FlagSet) {
 	flags.StringVar(&f.purl, "purl", "", "")
 	flags.StringVar(&f.bundle, "bundle", "", "")
 	flags.StringVar(&f.identity, "identity", "", "")
+	flags.StringVar(&f.status, "status", "", "")
+	flags.Var(&f.policies, "policy", "")
 	flags.Var(&f.digests, "digest", "")
 	flags.Var(&f.enrolments, "enrolment", "")
 	flags.Var(&f.bridges, "bridge", "")

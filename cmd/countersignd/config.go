@@ -41,15 +41,16 @@ type config struct {
 }
 
 type registryConfig struct {
-	Name         string        `toml:"name"`
-	FreezeFile   string        `toml:"freeze_file"`
-	drainFile    string        // beside the ledger
-	MaxAge       duration      `toml:"max_age"`
-	QueueShare   int           `toml:"queue_share"`
-	MaxBatch     int           `toml:"max_batch"`
-	SignTimeout  duration      `toml:"sign_timeout"`
-	AgentTimeout duration      `toml:"agent_timeout"`
-	Agent        []agentConfig `toml:"agent"`
+	Name           string        `toml:"name"`
+	FreezeFile     string        `toml:"freeze_file"`
+	drainFile      string        // beside the ledger
+	MaxAge         duration      `toml:"max_age"`
+	QueueShare     int           `toml:"queue_share"`
+	MaxBatch       int           `toml:"max_batch"`
+	SignTimeout    duration      `toml:"sign_timeout"`
+	AgentTimeout   duration      `toml:"agent_timeout"`
+	StatusInterval *interval     `toml:"status_interval"`
+	Agent          []agentConfig `toml:"agent"`
 }
 
 type agentConfig struct {
@@ -77,6 +78,23 @@ func (d *duration) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q is not a duration such as \"10s\"", text)
 	}
 	*d = duration(v)
+	return nil
+}
+
+// interval is a time.Duration written as "1h", or "0" for never.
+type interval time.Duration
+
+const (
+	defaultStatusInterval = interval(time.Hour)
+	leastStatusInterval   = interval(time.Minute)
+)
+
+func (d *interval) UnmarshalText(text []byte) error {
+	v, err := time.ParseDuration(string(text))
+	if err != nil || v < 0 {
+		return fmt.Errorf("%q is not a duration such as \"1h\", or \"0\" for never", text)
+	}
+	*d = interval(v)
 	return nil
 }
 
@@ -146,6 +164,13 @@ func (r *registryConfig) check(ledger string) error {
 	if r.QueueShare != 0 && r.QueueShare < 1000 {
 		return errors.New("queue_share must be at least 1000: one batch call has as many lines")
 	}
+	if r.StatusInterval == nil {
+		r.StatusInterval = new(interval)
+		*r.StatusInterval = defaultStatusInterval
+	}
+	if *r.StatusInterval != 0 && *r.StatusInterval < leastStatusInterval {
+		return errors.New("status_interval must be at least 1m: each status is an entry of the log; or \"0\" for none")
+	}
 	if len(r.Agent) == 0 {
 		return errors.New("no [[registry.agent]]: nobody could sign")
 	}
@@ -203,10 +228,10 @@ func (c *config) grant(registry string, roles, namespaces []string) (signer.Gran
 	}
 	for _, r := range roles {
 		switch role := signer.Role(r); role {
-		case signer.Publish, signer.Enrol, signer.Backfill:
+		case signer.Publish, signer.Enrol, signer.Backfill, signer.Withdraw:
 			g.Roles = append(g.Roles, role)
 		default:
-			return g, fmt.Errorf(`grant for %s: role %q is not "publish", "enrol" or "backfill"`, registry, r)
+			return g, fmt.Errorf(`grant for %s: role %q is not "publish", "enrol", "backfill" or "withdraw"`, registry, r)
 		}
 	}
 	if namespaces != nil && len(namespaces) == 0 {

@@ -77,7 +77,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("grant %+v", g)
 	}
 	r := c.Registry[0]
-	if time.Duration(r.MaxAge) != 12*time.Hour || r.FreezeFile != "/var/lib/countersign/registry.example.frozen" {
+	if time.Duration(*r.StatusInterval) != time.Hour || time.Duration(r.MaxAge) != 12*time.Hour || r.FreezeFile != "/var/lib/countersign/registry.example.frozen" {
 		t.Errorf("registry %+v", r)
 	}
 	if uids, err := c.adminUIDs(); err != nil || len(uids) != 1 || uids[0] != 0 {
@@ -103,6 +103,9 @@ func TestLoadRefuses(t *testing.T) {
 		"lower-case host name":    {`name = "registry.example"`, `name = "Registry"`},
 		"not a duration":          {`"12h"`, `"half a day"`},
 		"queue_share":             {`max_age = "12h"`, "queue_share = 999"},
+		"status_interval must":    {`max_age = "12h"`, `status_interval = "59s"`},
+		"or \"0\" for never":      {`max_age = "12h"`, `status_interval = "-1h"`},
+		"such as \"1h\"":          {`max_age = "12h"`, `status_interval = "hourly"`},
 		"max_batch":               {`max_age = "12h"`, "max_batch = -1"},
 		"no [[registry.agent]]":   {registry[strings.Index(registry, "[[registry.agent]]"):], ""},
 		"absolute socket path":    {`"/run/a.sock"`, `"a.sock"`},
@@ -129,6 +132,24 @@ func TestLoadRefuses(t *testing.T) {
 	}
 	if _, err := c.adminUIDs(); err == nil {
 		t.Error("an unknown user may use the admin socket")
+	}
+}
+
+// Statuses are made unless the configuration says otherwise, and not too often.
+func TestStatusInterval(t *testing.T) {
+	good := goodConfig(t)
+	for text, want := range map[string]time.Duration{`"0"`: 0, `"0s"`: 0, `"1m"`: time.Minute, `"24h"`: 24 * time.Hour} {
+		c, err := load(t, strings.Replace(good, `max_age = "12h"`, "status_interval = "+text, 1))
+		if err != nil || time.Duration(*c.Registry[0].StatusInterval) != want {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	c, err := load(t, strings.Replace(good, `"backfill"`, `"withdraw"`, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if callers, err := c.callers(); err != nil || callers[0].Grants[0].Roles[2] != signer.Withdraw {
+		t.Error(callers, err)
 	}
 }
 

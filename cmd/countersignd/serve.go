@@ -63,7 +63,8 @@ func (c *config) services(db *ledger.DB, log *slog.Logger) ([]*signer.Service, e
 	var services []*signer.Service
 	for _, r := range c.Registry {
 		sc := signer.Config{Registry: r.Name, DB: db, FreezeFile: r.FreezeFile, DrainFile: r.drainFile, MaxAge: time.Duration(r.MaxAge), QueueShare: r.QueueShare,
-			MaxBatch: r.MaxBatch, SignTimeout: time.Duration(r.SignTimeout), AgentTimeout: time.Duration(r.AgentTimeout), Logger: log}
+			MaxBatch: r.MaxBatch, SignTimeout: time.Duration(r.SignTimeout), AgentTimeout: time.Duration(r.AgentTimeout),
+			StatusInterval: time.Duration(*r.StatusInterval), Logger: log}
 		for _, a := range r.Agent {
 			sc.Agents = append(sc.Agents, signer.AgentConfig{Name: a.Name, Key: a.PublicKey, Agent: agent.Dial(a.Socket)})
 		}

@@ -32,7 +32,7 @@ A worked example, /etc/countersign/countersignd.toml:
   keys = ["sha256:…"]
   [[caller.grant]]
   registry   = "registry.example"
-  roles      = ["publish", "enrol"]             # and "backfill"
+  roles      = ["publish", "enrol"]             # and "backfill", "withdraw"
   namespaces = ["pkg:npm/@acme/*"]              # leave out for all of the registry's
 
   [[registry]]                                  # a ceremony wrote this part: registry.toml
@@ -56,6 +56,9 @@ More keys of the file:
              max_batch        entries under one hardware operation, 4096
              sign_timeout     until callers are told that signing is unavailable, "10s"
              agent_timeout    of one request to a key agent, "10s"
+             status_interval  after which a status is logged, the list of all that was withdrawn or ended, even if
+                              nothing was; consumers who pin a status_max_age need it. "1h", at least "1m", or "0":
+                              none is made, also not after a withdrawal
 
 Exit status: 0 ended by SIGTERM or SIGINT, 1 could not start or go on, 2 wrong arguments.
 `

@@ -9,3 +9,6 @@ func Parse(base string, text []byte) (*File, error) {
 	}
 	return formatOf(base).file(s)
 }
+
+// RegexBeginning is regexBeginning.
+var RegexBeginning = regexBeginning

@@ -64,6 +64,29 @@ func Read(file string) (*File, error) {
 	if f == nil {
 		return nil, fmt.Errorf("%s: not a lockfile by its name, want %s", file, names())
 	}
+	return f.open(file)
+}
+
+// ReadAs reads a lockfile of whatever name in a format, by one of the names of Formats.
+func ReadAs(file, name string) (*File, error) {
+	for _, f := range formats {
+		if f.name == name {
+			return f.open(file)
+		}
+	}
+	return nil, fmt.Errorf("format %.40q is not known, want %s", name, names())
+}
+
+// Formats are the names of the formats.
+func Formats() []string {
+	all := make([]string, len(formats))
+	for i, f := range formats {
+		all[i] = f.name
+	}
+	return all
+}
+
+func (f *format) open(file string) (*File, error) {
 	s, err := open(file)
 	if err != nil {
 		return nil, err
@@ -84,14 +107,7 @@ func (f *format) file(s *source) (*File, error) {
 	return &File{Path: s.path, Format: name, Ecosystem: f.ecosystem, Entries: l.entries}, nil
 }
 
-// names lists the formats.
-func names() string {
-	all := make([]string, len(formats))
-	for i, f := range formats {
-		all[i] = f.name
-	}
-	return strings.Join(all, ", ")
-}
+func names() string { return strings.Join(Formats(), ", ") }
 
 // errVersion is for versions of a format that came after this program, or long before it.
 func errVersion(version string, known string) error {

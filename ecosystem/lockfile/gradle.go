@@ -3,6 +3,7 @@ package lockfile
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -92,6 +93,9 @@ func (g *gradleReader) visit(x *xmlElement) error {
 // gradleRule is the entry for a rule that exempts artifacts from checksums. It names a package if the rule does.
 func gradleRule(x *xmlElement, problem string) Entry {
 	group, name := x.attributes["group"], x.attributes["name"]
+	if x.attributes["regex"] == "true" {
+		group, name = regexBeginning(group), regexBeginning(name)
+	}
 	e := Entry{Line: x.line, Name: cmp.Or(group, "*") + ":" + cmp.Or(name, "*")}
 	if file := x.attributes["file"]; file != "" {
 		e.Name += " " + file
@@ -102,6 +106,52 @@ func gradleRule(x *xmlElement, problem string) Entry {
 	}
 	return e
 }
+
+// regexBeginning is how every text begins that a regular expression matches, and a "*": rather too little than too much.
+func regexBeginning(regex string) string {
+	var b strings.Builder
+	rest := strings.TrimPrefix(regex, "^")
+	if alternatives(rest) {
+		return "*"
+	}
+	for rest != "" {
+		n, letter := 1, rest[:1]
+		if strings.HasPrefix(rest, "[.]") {
+			n, letter = 3, "."
+		} else if strings.HasPrefix(rest, `\.`) {
+			n, letter = 2, "."
+		} else if !plainLetter.MatchString(letter) {
+			break
+		}
+		if rest = rest[n:]; rest != "" && strings.Contains("*?{", rest[:1]) {
+			break // it may be missing
+		}
+		b.WriteString(letter)
+	}
+	return b.String() + "*"
+}
+
+// alternatives reports whether a regular expression is several, outside its groups.
+func alternatives(regex string) bool {
+	depth := 0
+	for i := 0; i < len(regex); i++ {
+		switch regex[i] {
+		case '\\':
+			i++
+		case '(':
+			depth++
+		case ')':
+			depth--
+		case '|':
+			if depth <= 0 {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+var plainLetter = regexp.MustCompile(`[A-Za-z0-9_-]`)
 
 // checksum takes one checksum of an artifact, or an alternative, which comes to its end first.
 func (g *gradleReader) checksum(name, value string) error {

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"countersign.dev/ecosystem/lockfile"
 )
 
 const gradleHead = `<?xml version="1.0" encoding="UTF-8"?>
@@ -67,13 +69,13 @@ func TestGradle(t *testing.T) {
 <trusted-key id="8756c4f765c9ac3cb6b85d62379ce192d401ab63"/>
 </trusted-keys>
 </configuration><components/></verification-metadata>`, `
-6 ^com[.]acme($|([.].*)):* !no-digest
+6 com.acme*:* !no-digest
 8 com.acme:lib !no-digest
 9 org.acme:* !no-digest
 11 *:* !no-digest
 `},
 		{"a rule that names no package", gradleHead + `<configuration><trusted-artifacts><trust group="com.acme" name="tool" version="2.0" regex="true"/></trusted-artifacts></configuration></verification-metadata>`,
-			"3 com.acme:tool !no-digest\n"},
+			"3 com*:tool* !no-digest\n"},
 		{"alternatives", artifact(`<sha256 value="256:a"><also-trust value="256:b" reason="rebuilt"/><also-trust value="256:c"/></sha256>`),
 			"3 pkg:maven/com.acme/lib@1.0 sha256:b sha256:c sha256:a\n"},
 		{"all of two and any of each", artifact(`<sha256 value="256:a"><also-trust value="256:b"/></sha256><sha512 value="512:c"><also-trust value="512:d"/></sha512>`),
@@ -124,4 +126,16 @@ func TestGradleRefusals(t *testing.T) {
 		{"nothing", "", "want one XML element"},
 	})
 	testCutOff(t, "verification-metadata.xml", good)
+}
+
+// What a rule with regular expressions may be about, is named by how it begins.
+func TestGradleRegex(t *testing.T) {
+	for regex, want := range map[string]string{
+		"": "*", "com": "com*", "^com[.]acme($|([.].*))": "com.acme*", `com\.acme`: "com.acme*", "com.acme": "com*", "com|org": "*", "(com|org)": "*",
+		"com(a)|org": "*", "coms?": "com*", "com[.]*acme": "com*", ".*": "*", "com[a-z]": "com*", `com\|x`: "com*", "(?i)com": "*", "com-{0}x": "com*",
+	} {
+		if got := lockfile.RegexBeginning(regex); got != want {
+			t.Errorf("%q: %q, want %q", regex, got, want)
+		}
+	}
 }

@@ -63,6 +63,9 @@ func (b *built) log() [][]byte {
 		case 1:
 			entry = encode(b.enrolled.wire)
 		}
+		if b.status != nil && i == b.status.index && i != b.index {
+			entry = b.statusEntry()
+		}
 		leaves = append(leaves, leafHash(entry))
 	}
 	return leaves
@@ -176,6 +179,9 @@ func (b *built) verified() object {
 		{"countersignedAt", countersignedAt}, {"origin", b.origin}, {"index", b.index}, {"size", b.size}, {"identityVersion", len(b.chain)}}
 	if b.predicate == "registry-statement/v1" {
 		answer = answer.edited([]edit{set("basis", "registry"), drop("publisher"), drop("attributes"), drop("signedAt")})
+	}
+	if b.publisherEnded != "" {
+		answer = append(answer, member{"publisherEnded", b.publisherEnded})
 	}
 	return answer
 }

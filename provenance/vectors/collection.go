@@ -19,7 +19,7 @@ type list struct {
 }
 
 // directories hold the files that requests name.
-var directories = []string{"bundles", "pins", "identities", "enrolments", "bridges"}
+var directories = []string{"bundles", "pins", "identities", "enrolments", "bridges", "statuses"}
 
 // collection gathers files. A content that is already there is shared.
 type collection struct {
@@ -67,6 +67,9 @@ func (c *collection) add(v vector) {
 			request = append(request, member{beside.member, c.put(beside.dir, v.name+".json", encode(beside.make(b)))})
 		}
 	}
+	if s.status != nil {
+		request = append(request, member{"status", c.put("statuses", v.name+".json", b.statusFile())})
+	}
 	c.cases = append(c.cases, object{{"name", v.name}, {"comment", v.comment}, {"request", request.edited(s.request)}, {"expect", b.expectation(v.expect)}})
 }
 
@@ -92,7 +95,8 @@ func (c *collection) index() {
 		{"notExpressible", []any{
 			object{{"code", "policy-denied"}, {"comment", "The consumer's own decision comes last, by a callback or whatever the language offers. " +
 				"Ask any verified vector with a policy that says no."}},
-			object{{"code", "malformed"}, {"comment", "A bundle of more than 4194304 bytes is too large to ship: pad one with spaces behind its opening brace."}},
+			object{{"code", "malformed"}, {"comment", "A bundle of more than 4194304 bytes is too large to ship: pad one with spaces behind its opening brace. " +
+				"So is a status of more than 100663296, or a status document of more than 67108864."}},
 		}},
 	}, "cases", c.cases)
 }

@@ -120,7 +120,7 @@ func entries() []any {
 		of("registry-statement", all(registryWord, predicate(set("reason", "ingest"), set("evidence", []any{})))),
 		of("withdrawal", func(s *story) { s.predicate = "withdrawal/v1" }),
 		object{{"kind", "identity"}, {"entry", string(encode(b.chain[0].wire))}}, object{{"kind", "enrolment"}, {"entry", envelope}},
-		object{{"kind", "enrolment-end"}, {"entry", end}},
+		object{{"kind", "enrolment-end"}, {"entry", end}}, object{{"kind", "status"}, {"entry", statusOf()}},
 		bad("an envelope with a space in it: as a log entry it has one form", replaced(envelope, `{"payloadType"`, `{ "payloadType"`)),
 		bad("an envelope whose members are in another order", string(encode(append(b.enrolled.wire[1:], b.enrolled.wire[0])))),
 		bad("an envelope with an escape that need not be", replaced(envelope, `"application/`, `"application\/`)),
@@ -128,10 +128,20 @@ func entries() []any {
 		bad("an enrolment with two signatures", string(encode(document{payloadType: b.enrolment.payloadType, signers: []key{enrolKey, "enrol-b"}}.seal(b.enrolmentPayload()).wire))),
 		bad("the end of an enrolment without a reason", string(encode(document{payloadType: vendorPrefix + "enrolment-end.v1+json", signers: []key{enrolKey}}.seal(object{
 			{"registry", registry}, {"enrolment", b.enrolled.digest()}, {"reason", ""}, {"ended", countersignedAt}}).wire))),
+		bad("a status with a purl, as withdrawals have one", statusOf(statusEdit(add("purl", "pkg:npm/x@1.0.0")))),
+		bad("a status without a size", statusOf(statusEdit(drop("size")))),
+		bad("a status of size 0", statusOf(statusEdit(set("size", 0)))),
 		bad("a withdrawal without a reason", of("", all(func(s *story) { s.predicate = "withdrawal/v1" }, predicate(drop("reason")))).get("entry").(string)),
 		bad("a withdrawal with a reason of 1025 bytes", of("", all(func(s *story) { s.predicate = "withdrawal/v1" }, predicate(set("reason", strings.Repeat("x", 1025))))).get("entry").(string)),
 		bad("an object that is neither", `{"hello":"world"}`), bad("an empty object", `{}`), bad("a list", `[]`), bad("nothing", ``), bad("text", `hello`),
 	}
+}
+
+// statusOf is the entry of a status with changes.
+func statusOf(changes ...func(*statusStory)) string {
+	s := newStory()
+	status(changes...)(s)
+	return string(s.build().statusEntry())
 }
 
 func pinFiles() []any {
@@ -149,6 +159,22 @@ func pinFiles() []any {
 			"publishers = [\"" + digest(nil) + "\"]\nrequire = \"publisher\"\nmode = \"report\"\n", true},
 		{"latest as a table", good + id + "[pin.latest]\nversion = 3\nsha256 = \"" + hexSHA256(nil) + "\"\n", true},
 		{"require registry", good + id + "require = \"registry\"\n", true},
+		{"a status of at most 72 hours", good + id + "status_max_age = \"72h\"\n", true},
+		{"in minutes", good + id + "status_max_age = \"99999m\"\n", true},
+		{"in seconds", good + id + "status_max_age = \"1s\"\n", true},
+		{"a status of no age", good + id + "status_max_age = \"0h\"\n", false},
+		{"a status of an empty age", good + id + "status_max_age = \"\"\n", false},
+		{"a status of a negative age", good + id + "status_max_age = \"-1h\"\n", false},
+		{"a status age with a leading zero", good + id + "status_max_age = \"01h\"\n", false},
+		{"a status age of six digits", good + id + "status_max_age = \"100000s\"\n", false},
+		{"a status age in days", good + id + "status_max_age = \"3d\"\n", false},
+		{"a status age in two parts", good + id + "status_max_age = \"1h30m\"\n", false},
+		{"a status age in capitals", good + id + "status_max_age = \"1H\"\n", false},
+		{"a status age with a space", good + id + "status_max_age = \"72 h\"\n", false},
+		{"a status age with a line feed", good + id + "status_max_age = \"72h\\n\"\n", false},
+		{"a status age without a unit", good + id + "status_max_age = \"72\"\n", false},
+		{"a status age as a number", good + id + "status_max_age = 72\n", false},
+		{"a status age for all pins", "version = 1\nstatus_max_age = \"72h\"\n", false},
 		{"a whole ecosystem", strings.Replace(good, "@acme/*", "*", 1) + id, true},
 		{"nothing", "", false},
 		{"version missing", "default = \"reject\"\n", false},

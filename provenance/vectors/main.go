@@ -31,11 +31,11 @@ func main() {
 func generate() map[string][]byte {
 	c := newCollection()
 	for _, group := range [][]vector{
-		validEcosystems(), validLogs(), validIdentities(), validBundles(), validPins(),
+		validEcosystems(), validLogs(), validIdentities(), validBundles(), validPins(), validStatuses(),
 		unaskable(), refusedPins(), refusedChains(), refusedSuccessions(), refusedIdentities(), refusedLogs(),
 		refusedBundles(), refusedJSON(), lean(refusedProofs()), lean(refusedCheckpoints()), refusedBridges(),
 		lean(refusedStatements()), lean(refusedSubjects()), lean(refusedPublications()), lean(refusedAttributes()), refusedNames(),
-		lean(refusedDigests()), lean(refusedEnrolments()), lean(refusedPublishers()), lean(refusedInclusions()), refusedHeads(), refusedEnds(),
+		lean(refusedDigests()), lean(refusedEnrolments()), lean(refusedPublishers()), lean(refusedInclusions()), refusedHeads(), refusedEnds(), refusedStatuses(), refusedByStatus(),
 		ordered(),
 	} {
 		for _, v := range group {

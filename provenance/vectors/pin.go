@@ -10,7 +10,7 @@ type pin struct {
 	namespace, registry, identity string
 	latest                        string // the TOML text after "latest = "
 	publishers                    []string
-	require, mode                 string
+	require, mode, statusMaxAge   string
 	decides                       bool // about the story's coordinate, for the answer
 }
 
@@ -48,6 +48,9 @@ func (b *built) pinsFile() []byte {
 		}
 		if p.mode != "" {
 			fmt.Fprintf(&t, "mode = %q\n", p.mode)
+		}
+		if p.statusMaxAge != "" {
+			fmt.Fprintf(&t, "status_max_age = %q\n", p.statusMaxAge)
 		}
 	}
 	return []byte(t.String())

@@ -59,6 +59,9 @@ type story struct {
 	bundle      []edit
 	bundleBytes func([]byte) []byte
 
+	status         *statusStory // that the consumer has, nil for none
+	publisherEnded string       // what it says about the publisher
+
 	pins       func(*built) []pin
 	own        func(*built) []any // the consumer's own chain
 	enrolments func(*built) []any
