@@ -54,7 +54,7 @@ var known = map[string][]string{
 		LimitNOFILE LimitCORE Environment NoNewPrivileges CapabilityBoundingSet AmbientCapabilities ProtectSystem ProtectHome PrivateTmp PrivateDevices PrivateNetwork
 		DevicePolicy DeviceAllow SupplementaryGroups IPAddressDeny IPAddressAllow ProtectProc ProcSubset ProtectClock ProtectControlGroups ProtectHostname ProtectKernelLogs
 		ProtectKernelModules ProtectKernelTunables RestrictAddressFamilies RestrictNamespaces RestrictRealtime RestrictSUIDSGID LockPersonality MemoryDenyWriteExecute
-		RemoveIPC KeyringMode SystemCallArchitectures SystemCallFilter`),
+		RemoveIPC KeyringMode SystemCallArchitectures SystemCallFilter LimitMEMLOCK MemorySwapMax`),
 }
 
 func checkSettings(t testing.TB, where string, u unit) {
@@ -130,7 +130,9 @@ RestartPreventExitStatus=78
 			t.Errorf("%s starts %s: %v", file, program, err)
 		}
 	}
-	checkSettings(t, "softhsm.conf", parseUnit(t, readFile(t, "../deploy/softhsm.conf")))
+	for _, drop := range []string{"softhsm.conf", "keyagent-tpm.conf"} {
+		checkSettings(t, drop, parseUnit(t, readFile(t, "../deploy/"+drop)))
+	}
 }
 
 // entries are the lines of a sysusers.d or tmpfiles.d file, in words.

@@ -25,10 +25,10 @@ func TestInvariant8_OwnUIDRefused(t *testing.T) {
 		{fmt.Sprintf("allow_uids = [%d]\n", os.Getuid()), "is the agent's own"},
 		{"", "nobody may ask this agent"},
 	} {
-		a.write(config, strings.Replace(original, demo, tt.allow, 1))
+		a.write(config, strings.Replace(original, demo, "allow_root = true\n"+tt.allow, 1))
 		a.refuses(tt.says, "keyagent", "--config", a.path(config))
 	}
-	a.write(config, strings.Replace(original, demo, fmt.Sprintf("allow_uids = [%d]\n", os.Getuid()+1), 1))
+	a.write(config, strings.Replace(original, demo, fmt.Sprintf("allow_root = true\nallow_uids = [%d]\n", os.Getuid()+1), 1))
 	a.startAgent("a")
 	defer a.stop()
 	client := agent.Dial(a.path("a.sock"))

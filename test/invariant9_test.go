@@ -35,6 +35,7 @@ func (a *appliance) faulty(name string) *fault.Module {
 	}
 	a.modules[name] = m
 	a.configureAgent(name, module, m.Path)
+	a.configureAgent(name, "state_dir", fmt.Sprintf("allow_write = [%q]\nstate_dir", filepath.Dir(filepath.Dir(m.Path)))) // where it is told what to do
 	return m
 }
 

@@ -60,7 +60,7 @@ func prefixes(entries []lockfile.Entry) []string {
 		if strings.HasPrefix(c.Name(), "@") {
 			n = 2
 		}
-		set["pkg:"+c.Type()+"/"+strings.ToLower(c.Name()[:n])+"*"] = true
+		set["pkg:"+c.Type()+"/"+c.Name()[:n]+"*"] = true
 	}
 	return slices.Sorted(maps.Keys(set))
 }
@@ -80,7 +80,8 @@ func (tr *tree) countersignAll() {
 	for batch := range slices.Chunk(lines, 1000) {
 		status, answer := tr.post(context.Background(), "/countersignatures:batch", "application/x-ndjson", bytes.Join(batch, nil))
 		if n := bytes.Count(answer, []byte(`"status":201`)); status != http.StatusOK || n != len(batch) {
-			tr.t.Fatalf("%d of %d countersigned: %d %.600s", n, len(batch), status, answer)
+			refused := slices.DeleteFunc(strings.Split(string(answer), "\n"), func(line string) bool { return strings.Contains(line, `"status":201`) })
+			tr.t.Fatalf("%d of %d countersigned: %d %.900s", n, len(batch), status, strings.Join(refused, "\n"))
 		}
 	}
 }

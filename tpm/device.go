@@ -73,15 +73,16 @@ func performAs[T any](ctx context.Context, d *Device, auth []byte, op func(*link
 	})
 }
 
-// attempt opens a connection, runs op and leaves nothing in the TPM.
-func attempt[T any](ctx context.Context, d *Device, op func(*link) (T, error)) (T, error) {
+// attempt opens a connection, runs op and leaves nothing in the TPM, nor copies
+// of what passed through op.
+func attempt[T any](ctx context.Context, d *Device, op func(*link) (T, error)) (value T, err error) {
 	var none T
 	l, err := connect(ctx, d.path, time.Now().Add(d.timeout))
 	if err != nil {
 		return none, fmt.Errorf("%s: %w", d.path, err)
 	}
 	defer l.close()
-	value, err := op(l)
+	erasing(func() { value, err = op(l) })
 	if err != nil {
 		wipe(value)
 		return none, err

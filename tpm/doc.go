@@ -82,8 +82,18 @@
 //
 // # Memory
 //
-// The seed is kept in one place, seed.go, and each signature derives the private
-// key from it and wipes it. Buffers that held seed or PIN here are wiped. Copies
-// that go-tpm and crypto/ed25519 make on their way are not: that takes help from
-// the Go runtime.
+// The seed is kept in one place, a page of its own: memfd_secret(2), which no
+// other process, no debugger and no core dump can read, root's included; only
+// where the kernel has no such memory a locked page outside swap and dumps.
+// [Key.Memory] says which. Where a page can be neither hidden nor locked, a key is
+// not opened. Each signature derives the private key anew and wipes it. Buffers
+// that held seed or PIN are wiped.
+//
+// crypto/ed25519 and go-tpm make copies out of reach: a thousand signatures leave
+// about a thousand. A program built with GOEXPERIMENT=runtimesecret has the Go
+// runtime erase the registers and the stack at once, and the heap when the
+// collector comes, which a Key sees to after the unlock and within seconds after
+// a signature. Then no copy is left but the page. Builds without it sign as well,
+// and leave copies: Key.Memory tells them apart. Neither helps against who takes
+// over the process itself.
 package tpm

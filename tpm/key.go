@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"time"
 )
 
@@ -81,6 +82,10 @@ type Key struct {
 	public   ed25519.PublicKey
 	approval Approval
 	seed     *seed
+
+	ended chan struct{} // closed when err is set
+	mu    sync.Mutex    // guards err
+	err   error         // why the key signs no more
 }
 
 // Open unseals a key.
@@ -89,7 +94,12 @@ func Open(ctx context.Context, c Config) (*Key, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Key{public: publicOf(bytes), approval: approval, seed: keepSeed(bytes)}, nil
+	public := publicOf(bytes)
+	seed, err := keepSeed(bytes)
+	if err != nil {
+		return nil, err
+	}
+	return &Key{public: public, approval: approval, seed: seed, ended: make(chan struct{})}, nil
 }
 
 // Public returns the pinned key, an ed25519.PublicKey.
@@ -99,8 +109,32 @@ func (k *Key) Public() crypto.PublicKey { return ed25519.PublicKey(bytes.Clone(k
 // next Open fails; this key goes on.
 func (k *Key) Approval() Approval { return k.approval }
 
+// Memory says how well the seed is kept.
+func (k *Key) Memory() Memory { return Memory{k.seed.kind, erases} }
+
+// Ended is closed when the key signs no more; Err says why.
+func (k *Key) Ended() <-chan struct{} { return k.ended }
+
+// Err is nil until the key has ended. Then it matches ErrStopped or ErrClosed.
+func (k *Key) Err() error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.err
+}
+
+// end is for good. The first reason stays.
+func (k *Key) end(err error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.err == nil {
+		k.err = err
+		close(k.ended)
+	}
+}
+
 // Sign implements crypto.Signer with pure Ed25519 as the only choice of options;
-// rand is not used. A signature that does not verify never leaves.
+// rand is not used. A signature that does not verify never leaves, and ends the
+// key.
 func (k *Key) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	if opts == nil || opts.HashFunc() != 0 {
 		return nil, errors.New("tpm signs messages, not hashes: pass the message and crypto.Hash(0)")
@@ -108,18 +142,23 @@ func (k *Key) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) ([]byte,
 	if o, ok := opts.(*ed25519.Options); ok && o.Context != "" {
 		return nil, errors.New("tpm signs pure Ed25519 only: no context")
 	}
+	if err := k.Err(); err != nil {
+		return nil, err
+	}
 	signature, err := k.seed.sign(message)
 	if err != nil {
 		return nil, err
 	}
 	if !ed25519.Verify(k.public, message, signature) {
-		return nil, &stopped{nil, "a signature does not verify: the memory or the processor is faulty"}
+		err := &stopped{nil, "a signature does not verify: the memory or the processor is faulty"}
+		k.end(err)
+		return nil, err
 	}
 	return signature, nil
 }
 
 // Close wipes the seed; the key signs no more.
 func (k *Key) Close() error {
-	k.seed.forget()
-	return nil
+	k.end(ErrClosed)
+	return k.seed.forget()
 }

@@ -22,7 +22,10 @@ const (
 
 // mayRecycle has a healthy agent go on where its successor could not start.
 func (l *life) mayRecycle() bool {
-	_, err := load(l.path, os.Getenv("CREDENTIALS_DIRECTORY"))
+	next, err := load(l.path, os.Getenv("CREDENTIALS_DIRECTORY"), l.users)
+	if err == nil && l.confined != "" && next.confinement(l.path).digest() != l.confined {
+		err = errConfinedOtherwise
+	}
 	if err != nil {
 		l.recycle.Store(l.signed.Load() + l.recycleAfter)
 		l.recycling.Store(false)
@@ -34,7 +37,7 @@ func (l *life) mayRecycle() bool {
 // startAgain answers what is in flight and executes the program anew. Of a module that is stuck nothing is closed, since
 // that would hang or crash. It returns if the start failed, and if there was a reason to end instead.
 func (l *life) startAgain(ctx context.Context, reason error) error {
-	next := &inheritance{PID: os.Getpid(), States: map[string]int{}}
+	next := &inheritance{PID: os.Getpid(), States: map[string]int{}, Users: l.users, Confined: l.confined}
 	level, patience, stuck := slog.LevelInfo, shutdownTime, errors.Is(reason, hsm.ErrStuck)
 	if stuck {
 		level, patience = slog.LevelError, stuckTime
@@ -59,10 +62,10 @@ func (l *life) startAgain(ctx context.Context, reason error) error {
 	if err := l.signals.stop(); err != nil {
 		return errors.Join(err, l.close())
 	}
-	if stopped := l.failure(); ctx.Err() != nil || errors.Is(stopped, hsm.ErrStopped) {
+	if stopped := l.failure(); ctx.Err() != nil || isStopped(stopped) {
 		return errors.Join(stopped, l.close())
 	}
-	return errors.Join(next.execute(l.binary), l.close())
+	return errors.Join(next.execute(l.binary, l.log), l.close())
 }
 
 // bequeath names what the successor gets.

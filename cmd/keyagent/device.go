@@ -3,39 +3,46 @@ package main
 import (
 	"context"
 	"crypto"
-	"errors"
+	"crypto/ed25519"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
 
 	"countersign.dev/agent"
-	"countersign.dev/hsm"
 )
 
 // device is a key from when it is wanted; a successor serves before its keys are open. It is a crypto.Signer.
 type device struct {
-	config hsm.Config
+	source source
+	opening
 	since  time.Time
-	signed func() // called after each signature
+	missed atomic.Pointer[error] // why it is not open yet
+	signed func()                // called after each signature
 
 	opened chan struct{} // closed when what follows is set
-	key    *hsm.Key
+	key    key
 	err    error // why there is no key
 }
 
-func newDevice(c hsm.Config, signed func()) *device {
-	return &device{config: c, since: time.Now(), signed: signed, opened: make(chan struct{})}
+func newDevice(s source, o opening, signed func()) *device {
+	d := &device{source: s, opening: o, since: time.Now(), signed: signed, opened: make(chan struct{})}
+	d.opening.missed = func(err error) { d.missed.Store(&err) }
+	return d
 }
 
-// open is called once. The PIN that the token refused last time is not tried again.
+// pinned is whose PIN the device needs, and where it lies.
+func (d *device) pinned() pinned { return d.source.pin(d.public) }
+
+// open is called once. The PIN that was refused last time is not tried again.
 func (d *device) open(ctx context.Context, latch pinLatch) error {
 	defer close(d.opened)
-	if d.err = latch.check(d.config.URI); d.err != nil {
+	if d.err = latch.check(d.pinned()); d.err != nil {
 		return d.err
 	}
-	d.key, d.err = hsm.Open(ctx, d.config)
-	if d.err == nil && !d.config.Wait {
-		d.err = latch.forget(d.config.URI)
+	d.key, d.err = d.source.open(ctx, d.opening)
+	if d.err == nil && !d.wait {
+		d.err = latch.forget(d.pinned())
 	}
 	return d.err
 }
@@ -54,13 +61,13 @@ func (d *device) failure() error {
 }
 
 // Public is what the key must be.
-func (d *device) Public() crypto.PublicKey { return d.config.PublicKey }
+func (d *device) Public() crypto.PublicKey { return ed25519.PublicKey(d.public) }
 
 // Sign has the guard stop where another try would do harm.
 func (d *device) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	select {
 	case <-d.opened:
-	case <-time.After(d.config.Timeout):
+	case <-time.After(d.timeout):
 		return nil, d.Health()
 	}
 	if err := d.err; err != nil {
@@ -75,7 +82,7 @@ func (d *device) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([
 }
 
 func stopping(err error) error {
-	if errors.Is(err, hsm.ErrStopped) {
+	if isStopped(err) {
 		return &agent.StoppedError{Reason: err.Error()}
 	}
 	return err
@@ -90,12 +97,13 @@ func (d *device) Health() error {
 			state, cause = "failed", d.err.Error()
 			break
 		}
-		status := d.key.Status()
-		if status.State == "up" {
+		if state, since, cause = d.key.status(); state == "up" {
 			return nil
 		}
-		state, since, cause = status.State, status.Since, status.Cause
 	default:
+		if err := d.missed.Load(); err != nil {
+			state, cause = "recovering", (*err).Error()
+		}
 	}
 	return fmt.Errorf("%s since %s: %s", state, since.Format(time.TimeOnly), cause)
 }

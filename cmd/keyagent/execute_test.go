@@ -25,7 +25,7 @@ func ownBinary(t *testing.T) string {
 func TestStartsInPlaceFromDeletedBinary(t *testing.T) {
 	s := newSetup(t)
 	binary := ownBinary(t)
-	p := startProgram(t, nil, binary, "--config", s.write(t, s.key.URI.String(), s.public(), "recycle_after = 2"))
+	p := startProgram(t, nil, binary, "--config", s.write(t, s.uri, s.public(), "recycle_after = 2"))
 	c, _ := s.wait(t)
 	must(t, os.Remove(binary))
 	for n := range 2 {
@@ -40,30 +40,57 @@ func TestStartsInPlaceFromDeletedBinary(t *testing.T) {
 func TestStartsInPlaceWithNewBinary(t *testing.T) {
 	s := newSetup(t)
 	binary := ownBinary(t)
-	p := startProgram(t, nil, binary, "--config", s.write(t, s.key.URI.String(), s.public(), "recycle_after = 1"))
+	p := startProgram(t, nil, binary, "--config", s.write(t, s.uri, s.public(), "recycle_after = 1", `confine = "off"`))
 	c, _ := s.wait(t)
-	must(t, os.Remove(binary))
-	must(t, os.WriteFile(binary, []byte("#!/bin/sh\necho \"the new program $1 in $$\"\nexit 7\n"), 0o755))
+	replace(t, binary)
 	must(t, s.sign(t.Context(), c))
 	p.wantExit(t, 7, fmt.Sprintf("the new program --config in %d", p.Process.Pid))
+}
+
+// replace puts another program in the place of one.
+func replace(t *testing.T, binary string) {
+	t.Helper()
+	must(t, os.Remove(binary))
+	must(t, os.WriteFile(binary, []byte("#!/bin/sh\necho \"the new program $1 in $$\"\nexit 7\n"), 0o755))
+}
+
+// A confined agent executes what it was, whatever is at its path by now.
+func TestStartsInPlaceConfinedToItsBinary(t *testing.T) {
+	needLandlock(t)
+	s := newSetup(t)
+	binary := ownBinary(t)
+	p := startProgram(t, nil, binary, "--config", s.write(t, s.uri, s.public(), "recycle_after = 2"))
+	c, _ := s.wait(t)
+	replace(t, binary)
+	for n := range 2 {
+		for range 2 {
+			must(t, s.sign(t.Context(), c))
+		}
+		p.waitAgain(t, n+1)
+	}
+	s.quiet(t, p)
+	p.end(t)
+	if out := p.output.String(); !strings.Contains(out, "for the one at its path, restart the agent") || strings.Contains(out, "the new program") {
+		t.Errorf("%s", out)
+	}
 }
 
 func TestEndsIfNothingCanBeExecuted(t *testing.T) {
 	s := newSetup(t)
 	binary := ownBinary(t)
-	p := startProgram(t, nil, binary, "--config", s.write(t, s.key.URI.String(), s.public(), "recycle_after = 1"))
+	p := startProgram(t, nil, binary, "--config", s.write(t, s.uri, s.public(), "recycle_after = 1"))
 	c, _ := s.wait(t)
 	must(t, os.Chmod(binary, 0o600))
 	must(t, s.sign(t.Context(), c))
 	p.wantExit(t, 1, "start again in place: execve "+binary+": permission denied")
 	s.wantNoSocket(t)
-	start(t, nil, "--config", s.write(t, s.key.URI.String(), testKey(7))).wantExit(t, 78, "is pinned") // the locks are free
+	start(t, nil, "--config", s.write(t, s.uri, testKey(7))).wantExit(t, 78, "is pinned") // the locks are free
 }
 
 // A healthy agent goes on where its successor could not start.
 func TestDoesNotRecycleIntoAWrongConfiguration(t *testing.T) {
 	s := newSetup(t)
-	s.config = s.write(t, s.key.URI.String(), s.public(), "recycle_after = 2")
+	s.config = s.write(t, s.uri, s.public(), "recycle_after = 2")
 	p := start(t, nil, "--config", s.config)
 	c, _ := s.wait(t)
 	good, err := os.ReadFile(s.config)
@@ -96,12 +123,12 @@ func TestStartsInPlaceWithoutPrivileges(t *testing.T) {
 	}
 	const uid = 54321
 	s := newSetup(t)
-	s.config = s.write(t, s.key.URI.String(), s.public(), "recycle_after = 3", "allow_uids = [0]")
+	s.config = s.write(t, s.uri, s.public(), "recycle_after = 3", "allow_uids = [0]")
 	binary := ownBinary(t)
-	for _, path := range []string{s.state, s.config, filepath.Dir(s.key.URI.PINFile)} {
+	for _, path := range []string{s.state, s.config, filepath.Dir(s.pinFile)} {
 		give(t, path, uid)
 	}
-	for _, path := range []string{s.config, s.key.URI.PINFile, binary} {
+	for _, path := range []string{s.config, s.pinFile, binary} {
 		for dir := filepath.Dir(path); dir != os.TempDir() && dir != "/"; dir = filepath.Dir(dir) {
 			must(t, os.Chmod(dir, 0o711))
 		}

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"log/slog"
+	"math"
 	"os"
 	"strconv"
 	"syscall"
@@ -22,6 +24,9 @@ type inheritance struct {
 	Lock   int            `json:"lock"`
 	States map[string]int `json:"states"` // by origin
 	Stuck  int            `json:"stuck"`  // how many times in a row a stuck module was the reason
+
+	Users    map[string]int `json:"users"`    // that were looked up, before the agent was confined
+	Confined string         `json:"confined"` // the digest of the confinement; "" for none
 }
 
 // inheritanceVariable carries it through execve(2). It is of no use to anyone else: what it names is in the process.
@@ -78,8 +83,9 @@ func (i *inheritance) pause() time.Duration {
 // execute makes the program at path what this process runs. It returns only if that failed.
 //
 // The path is preferred to /proc/self/exe: after an upgrade the new program is there, and a start in place is like any
-// other start. If there is none for the moment, this one goes on rather than no one.
-func (i *inheritance) execute(path string) error {
+// other start. If there is none for the moment, or the agent is confined to the program that it was, this one goes on
+// rather than no one.
+func (i *inheritance) execute(path string, log *slog.Logger) error {
 	if err := passOn(i.descriptors()); err != nil {
 		return err
 	}
@@ -89,6 +95,7 @@ func (i *inheritance) execute(path string) error {
 	}
 	env := append(os.Environ(), inheritanceVariable+"="+string(text))
 	first := syscall.Exec(path, os.Args, env)
+	log.Warn("going on with the program that was started: for the one at its path, restart the agent", "path", path, "error", first)
 	second := syscall.Exec("/proc/self/exe", os.Args, env)
 	return fmt.Errorf("start again in place: %w", errors.Join(
 		&os.PathError{Op: "execve", Path: path, Err: first}, &os.PathError{Op: "execve", Path: "/proc/self/exe", Err: second}))
@@ -97,7 +104,10 @@ func (i *inheritance) execute(path string) error {
 // passOn has the next program get these descriptors and the standard ones, and no other. Modules open files and
 // connections without a thought for it.
 func passOn(descriptors []int) error {
-	const list = "/proc/self/fd"
+	if err := unix.CloseRange(3, math.MaxUint32, unix.CLOSE_RANGE_CLOEXEC); err == nil {
+		return keep(descriptors)
+	}
+	const list = "/proc/self/fd" // kernels before 5.11; they do not confine anyone
 	entries, err := os.ReadDir(list)
 	if err != nil {
 		return err
@@ -111,6 +121,10 @@ func passOn(descriptors []int) error {
 			unix.CloseOnExec(fd)
 		}
 	}
+	return keep(descriptors)
+}
+
+func keep(descriptors []int) (err error) {
 	for _, fd := range descriptors {
 		_, e := unix.FcntlInt(uintptr(fd), unix.F_SETFD, 0)
 		err = cmp.Or(err, e)

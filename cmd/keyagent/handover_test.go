@@ -66,7 +66,8 @@ func (s *setup) device(t *testing.T, settings ...string) *fault.Module {
 	m := fault.New(t, softhsm.Module)
 	uri := s.key.URI
 	uri.ModulePath = m.Path
-	s.config = s.write(t, uri.String(), s.public(), settings...)
+	settings = append(settings, fmt.Sprintf("allow_write = [%q]", filepath.Dir(m.Path))) // where it is told what to do
+	s.module, s.config = m, s.write(t, uri.String(), s.public(), settings...)
 	return m
 }
 
@@ -116,7 +117,7 @@ func (s *setup) load(t *testing.T, clients int) (stop func() uint64) {
 func TestRecyclesWithoutDroppingARequest(t *testing.T) {
 	const generations = 20
 	s := newSetup(t)
-	s.config = s.write(t, s.key.URI.String(), s.public(), "recycle_after = 50")
+	s.config = s.write(t, s.uri, s.public(), "recycle_after = 50")
 	leaked := s.leak(t)
 	p := start(t, nil, "--config", s.config)
 	before := s.quiet(t, p)
@@ -323,7 +324,7 @@ func TestSignalDuringAStartInPlace(t *testing.T) {
 	cleanly := 0
 	for range 20 {
 		s := newSetup(t)
-		s.config = s.write(t, s.key.URI.String(), s.public(), "recycle_after = 1")
+		s.config = s.write(t, s.uri, s.public(), "recycle_after = 1")
 		p := start(t, nil, "--config", s.config)
 		c, _ := s.wait(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -340,7 +341,7 @@ func TestSignalDuringAStartInPlace(t *testing.T) {
 		cancel()
 		<-ended
 		if status := p.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() && status.Signal() == syscall.SIGTERM {
-			s.config = s.write(t, s.key.URI.String(), s.public())
+			s.config = s.write(t, s.uri, s.public())
 			p = start(t, nil, "--config", s.config)
 			s.wait(t)
 			p.end(t)

@@ -21,6 +21,7 @@ import (
 	"countersign.dev/agent"
 	"countersign.dev/hsm"
 	"countersign.dev/hsm/softhsm"
+	"countersign.dev/test/fault"
 )
 
 const origin = "registry.example/countersign/1"
@@ -29,6 +30,10 @@ const origin = "registry.example/countersign/1"
 func TestMain(m *testing.M) {
 	if os.Getenv("KEYAGENT_TEST_MAIN") != "" {
 		main()
+	}
+	if path := os.Getenv("KEYAGENT_TEST_CONFINED"); path != "" {
+		confined(path)
+		return
 	}
 	os.Exit(m.Run())
 }
@@ -72,31 +77,49 @@ func (l *logOf) proof(t testing.TB, from, to int64) []tlog.Hash {
 	return p
 }
 
-// setup is a token with a key, a first watermark, and a configuration.
+// setup is a key, a first watermark, and a configuration.
 type setup struct {
-	tokens        *softhsm.Tokens
-	key           hsm.GeneratedKey
+	tokens   *softhsm.Tokens  // where the key is in a token
+	key      hsm.GeneratedKey // likewise
+	module   *fault.Module    // before the token, if device was called
+	emulator *emulator        // where the key is sealed
+
+	uri, pinFile  string
+	publicKey     ed25519.PublicKey
 	log           *logOf
 	state, socket string
 	config        string
 }
 
+// inBothWorlds runs a test with a key in a token and with a sealed one.
+func inBothWorlds(t *testing.T, test func(t *testing.T, s *setup)) {
+	t.Run("token", func(t *testing.T) { test(t, newSetup(t)) })
+	t.Run("sealed", func(t *testing.T) { test(t, newSealedSetup(t)) })
+}
+
 func newSetup(t *testing.T) *setup {
 	t.Helper()
 	tokens := softhsm.New(t)
-	s := &setup{tokens: tokens, log: newLog(t, 20)}
+	s := &setup{tokens: tokens}
 	s.key = tokens.Key(tokens.Token("registry-a"), "log-1")
+	s.uri, s.pinFile, s.publicKey = s.key.URI.String(), s.key.URI.PINFile, ed25519.PublicKey(s.key.PublicKey)
+	s.begin(t)
+	return s
+}
+
+func (s *setup) begin(t *testing.T) {
+	t.Helper()
+	s.log = newLog(t, 20)
 	dir, err := os.MkdirTemp("", "keyagent") // short: the name of a unix socket has at most 107 bytes
 	must(t, err)
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	s.state, s.socket = filepath.Join(dir, "state"), filepath.Join(dir, "a.sock")
 	must(t, os.Mkdir(s.state, 0o700))
 	must(t, agent.CreateState(s.state, origin, s.log.head(t, 1)))
-	s.config = s.write(t, s.key.URI.String(), s.public())
-	return s
+	s.config = s.write(t, s.uri, s.public())
 }
 
-func (s *setup) public() ed25519.PublicKey { return ed25519.PublicKey(s.key.PublicKey) }
+func (s *setup) public() ed25519.PublicKey { return s.publicKey }
 
 func (s *setup) write(t *testing.T, uri string, public ed25519.PublicKey, more ...string) string {
 	t.Helper()
@@ -164,8 +187,9 @@ func (s *setup) wait(t *testing.T) (*agent.Client, agent.Head) {
 	return nil, agent.Head{}
 }
 
-func TestSignsWithAToken(t *testing.T) {
-	s := newSetup(t)
+func TestSigns(t *testing.T) { inBothWorlds(t, testSigns) }
+
+func testSigns(t *testing.T, s *setup) {
 	p := start(t, nil, "--config", s.config)
 	c, mark := s.wait(t)
 	if mark != s.log.head(t, 1) {
@@ -194,44 +218,60 @@ func TestSignsWithAToken(t *testing.T) {
 }
 
 // Invariant 9: a PIN that the token refused is not tried again, by this process or by the service manager.
-func TestInvariant9WrongPIN(t *testing.T) {
-	s := newSetup(t)
-	pin, err := os.ReadFile(s.key.URI.PINFile)
+func TestInvariant9WrongPIN(t *testing.T) { inBothWorlds(t, testWrongPIN) }
+
+func testWrongPIN(t *testing.T, s *setup) {
+	pin, err := os.ReadFile(s.pinFile)
 	must(t, err)
-	must(t, os.WriteFile(s.key.URI.PINFile, []byte("wrong-pin\n"), 0o600))
+	must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n"), 0o600))
 	p := start(t, nil, "--config", s.config)
-	p.wantExit(t, 78, "CKR_PIN_INCORRECT")
+	p.wantExit(t, 78, s.refusal())
 	if strings.Contains(p.output.String(), "wrong-pin") {
 		t.Fatal("the PIN was printed")
 	}
-	must(t, os.WriteFile(s.key.URI.PINFile, pin, 0o600))
+	must(t, os.WriteFile(s.pinFile, pin, 0o600))
 	p = start(t, nil, "--config", s.config)
 	s.wait(t)
 	must(t, p.Process.Signal(syscall.SIGTERM))
-	p.wantExit(t, 0, "a wrong user PIN was tried")
+	p.wantExit(t, 0, s.either("a wrong user PIN was tried", "unsealed"))
 }
 
+// either chooses by where the key is.
+func (s *setup) either(token, sealed string) string {
+	if s.emulator != nil {
+		return sealed
+	}
+	return token
+}
+
+// refusal is what is said of a wrong PIN.
+func (s *setup) refusal() string { return s.either("CKR_PIN_INCORRECT", "the TPM refused the PIN") }
+
 func TestAnotherKeyThanPinned(t *testing.T) {
-	s := newSetup(t)
-	start(t, nil, "--config", s.write(t, s.key.URI.String(), testKey(7))).wantExit(t, 78, "is pinned")
+	inBothWorlds(t, func(t *testing.T, s *setup) {
+		start(t, nil, "--config", s.write(t, s.uri, testKey(7))).wantExit(t, 78, s.either("is pinned", "is not the pinned one"))
+	})
 }
 
 // Invariant 10: without a watermark it does not start, and does not try the PIN.
-func TestInvariant10NoState(t *testing.T) {
-	s := newSetup(t)
+func TestInvariant10NoState(t *testing.T) { inBothWorlds(t, testNoState) }
+
+func testNoState(t *testing.T, s *setup) {
 	must(t, os.RemoveAll(s.state))
 	must(t, os.Mkdir(s.state, 0o700))
-	must(t, os.WriteFile(s.key.URI.PINFile, []byte("wrong-pin\n"), 0o600))
+	must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n"), 0o600))
 	start(t, nil, "--config", s.config).wantExit(t, 1, "a ceremony makes it")
 	if entries, err := os.ReadDir(s.state); err != nil || len(entries) != 0 {
 		t.Fatalf("the state directory has %d entries, %v", len(entries), err)
 	}
+	s.wantWrongPINs(t, 0)
 }
 
-func TestCredentialAndNotify(t *testing.T) {
-	s := newSetup(t)
-	dir := filepath.Dir(s.key.URI.PINFile)
-	uri := strings.Replace(s.key.URI.String(), "file:"+s.key.URI.PINFile, "file:${CREDENTIALS_DIRECTORY}/"+filepath.Base(s.key.URI.PINFile), 1)
+func TestCredentialAndNotify(t *testing.T) { inBothWorlds(t, testCredentialAndNotify) }
+
+func testCredentialAndNotify(t *testing.T, s *setup) {
+	dir := filepath.Dir(s.pinFile)
+	uri := strings.Replace(s.uri, "file:"+s.pinFile, "file:${CREDENTIALS_DIRECTORY}/"+filepath.Base(s.pinFile), 1)
 	if !strings.Contains(uri, "CREDENTIALS") {
 		t.Fatalf("URI %s", uri)
 	}

@@ -30,6 +30,13 @@ type pinLatch struct{ path string }
 
 func newPINLatch(stateDir string) pinLatch { return pinLatch{filepath.Join(stateDir, "pin-refused")} }
 
+// pinned is whose PIN it is, and where that lies.
+type pinned struct {
+	token  string // the token's label; for a sealed key the TPM, by its storage key
+	serial string // the token's; the sealed key's public key
+	file   string
+}
+
 type refusals struct {
 	Refused []refusal `json:"refused"`
 }
@@ -49,16 +56,16 @@ const (
 )
 
 // check refuses, with an error that matches hsm.ErrStopped, what the token would refuse.
-func (l pinLatch) check(uri hsm.URI) error {
+func (l pinLatch) check(p pinned) error {
 	r, err := l.read()
 	if err != nil {
 		return err
 	}
-	i := r.find(uri)
+	i := r.find(p)
 	if i < 0 {
 		return nil
 	}
-	pin, err := pinIn(uri.PINFile)
+	pin, err := pinIn(p.file)
 	if err != nil {
 		return nil // then the key is not opened with it either, and the reason told
 	}
@@ -66,13 +73,13 @@ func (l pinLatch) check(uri hsm.URI) error {
 	if hash, err := hashPIN(pin, refused.Salt); err != nil || !bytes.Equal(hash, refused.Hash) {
 		return err
 	}
-	return fmt.Errorf("token %q refused the PIN in %s on %s, and is not asked again: correct that file; or, if the token takes this PIN by now, empty or delete %s: %w",
-		uri.Token, uri.PINFile, refused.Time.Format(time.DateTime), l.path, hsm.ErrStopped)
+	return fmt.Errorf("%q refused the PIN in %s on %s, and is not asked again: correct that file; or, if it is taken by now, empty or delete %s: %w",
+		p.token, p.file, refused.Time.Format(time.DateTime), l.path, hsm.ErrStopped)
 }
 
 // record remembers that the token refused what is in the PIN file.
-func (l pinLatch) record(uri hsm.URI) error {
-	pin, err := pinIn(uri.PINFile)
+func (l pinLatch) record(p pinned) error {
+	pin, err := pinIn(p.file)
 	if err != nil {
 		return err
 	}
@@ -80,12 +87,12 @@ func (l pinLatch) record(uri hsm.URI) error {
 	if err != nil {
 		return err
 	}
-	refused := refusal{Token: uri.Token, Serial: uri.Serial, Time: time.Now().UTC().Truncate(time.Second), Salt: make([]byte, pinSalt)}
+	refused := refusal{Token: p.token, Serial: p.serial, Time: time.Now().UTC().Truncate(time.Second), Salt: make([]byte, pinSalt)}
 	rand.Read(refused.Salt) // never fails
 	if refused.Hash, err = hashPIN(pin, refused.Salt); err != nil {
 		return err
 	}
-	if i := r.find(uri); i >= 0 {
+	if i := r.find(p); i >= 0 {
 		r.Refused[i] = refused
 	} else {
 		r.Refused = append(r.Refused, refused)
@@ -94,12 +101,12 @@ func (l pinLatch) record(uri hsm.URI) error {
 }
 
 // forget is called after a good login.
-func (l pinLatch) forget(uri hsm.URI) error {
+func (l pinLatch) forget(p pinned) error {
 	r, err := l.read()
 	if err != nil {
 		return err
 	}
-	i := r.find(uri)
+	i := r.find(p)
 	if i < 0 {
 		return nil
 	}
@@ -107,9 +114,9 @@ func (l pinLatch) forget(uri hsm.URI) error {
 	return l.write(r)
 }
 
-func (r refusals) find(uri hsm.URI) int {
+func (r refusals) find(p pinned) int {
 	return slices.IndexFunc(r.Refused, func(known refusal) bool {
-		return known.Token == uri.Token && (known.Serial == uri.Serial || known.Serial == "" || uri.Serial == "")
+		return known.Token == p.token && (known.Serial == p.serial || known.Serial == "" || p.serial == "")
 	})
 }
 
@@ -117,7 +124,7 @@ func hashPIN(pin string, salt []byte) ([]byte, error) {
 	return pbkdf2.Key(sha256.New, pin, salt, pinRounds, sha256.Size)
 }
 
-// pinIn is the PIN as package hsm reads it.
+// pinIn is the PIN as packages hsm and tpm read it.
 func pinIn(path string) (string, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {

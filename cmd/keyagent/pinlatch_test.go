@@ -23,20 +23,40 @@ func wantWrongLogins(t *testing.T, m *fault.Module, want int) {
 	}
 }
 
+// wantWrongPINs asks where the PINs were counted.
+func (s *setup) wantWrongPINs(t *testing.T, want int) {
+	t.Helper()
+	switch {
+	case s.module != nil:
+		wantWrongLogins(t, s.module, want)
+	case s.emulator != nil:
+		if n := s.emulator.failures(t); n != want {
+			t.Fatalf("the TPM counted %d wrong PINs, want %d", n, want)
+		}
+	}
+}
+
 // Invariant 9, across processes: however often the agent is started, a refused PIN costs one attempt.
 func TestInvariant9PINRefusedOnce(t *testing.T) {
-	s := newSetup(t)
-	m := s.device(t)
-	pin, err := os.ReadFile(s.key.URI.PINFile)
+	inBothWorlds(t, func(t *testing.T, s *setup) {
+		if s.emulator == nil {
+			s.device(t)
+		}
+		testPINRefusedOnce(t, s)
+	})
+}
+
+func testPINRefusedOnce(t *testing.T, s *setup) {
+	pin, err := os.ReadFile(s.pinFile)
 	must(t, err)
-	must(t, os.WriteFile(s.key.URI.PINFile, []byte("wrong-pin\n"), 0o600))
-	start(t, nil, "--config", s.config).wantExit(t, 78, "CKR_PIN_INCORRECT")
+	must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n"), 0o600))
+	start(t, nil, "--config", s.config).wantExit(t, 78, s.refusal())
 	for n := range 9 {
 		// The same PIN is the same with and without its newline.
-		must(t, os.WriteFile(s.key.URI.PINFile, []byte("wrong-pin\n")[:len("wrong-pin\n")-n%2], 0o600))
-		start(t, nil, "--config", s.config).wantExit(t, 78, "correct that file; or, if the token takes this PIN by now, empty or delete "+s.latch())
+		must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n")[:len("wrong-pin\n")-n%2], 0o600))
+		start(t, nil, "--config", s.config).wantExit(t, 78, "correct that file; or, if it is taken by now, empty or delete "+s.latch())
 	}
-	wantWrongLogins(t, m, 1)
+	s.wantWrongPINs(t, 1)
 	info, err := os.Stat(s.latch())
 	must(t, err)
 	if text, _ := os.ReadFile(s.latch()); info.Mode() != 0o600 || bytes.Contains(text, []byte("wrong-pin")) {
@@ -44,13 +64,13 @@ func TestInvariant9PINRefusedOnce(t *testing.T) {
 	}
 
 	// Another wrong one is another attempt, once.
-	must(t, os.WriteFile(s.key.URI.PINFile, []byte("another-pin\n"), 0o600))
+	must(t, os.WriteFile(s.pinFile, []byte("another-pin\n"), 0o600))
 	for range 3 {
 		start(t, nil, "--config", s.config).wantExit(t, 78, "")
 	}
-	wantWrongLogins(t, m, 2)
+	s.wantWrongPINs(t, 2)
 
-	must(t, os.WriteFile(s.key.URI.PINFile, pin, 0o600))
+	must(t, os.WriteFile(s.pinFile, pin, 0o600))
 	p := start(t, nil, "--config", s.config)
 	c, _ := s.wait(t)
 	must(t, s.sign(t.Context(), c))
@@ -127,10 +147,10 @@ func TestInvariant9DamagedPINLatch(t *testing.T) {
 func TestPINLatchOfSeveralTokens(t *testing.T) {
 	dir := t.TempDir()
 	latch := newPINLatch(dir)
-	uri := func(token, serial, pin string) hsm.URI {
+	uri := func(token, serial, pin string) pinned {
 		path := filepath.Join(dir, token+".pin")
 		must(t, os.WriteFile(path, []byte(pin+"\n"), 0o600))
-		return hsm.URI{Token: token, Serial: serial, PINFile: path}
+		return pinned{token, serial, path}
 	}
 	a, b := uri("a", "1", "one"), uri("b", "2", "two")
 	must(t, latch.check(a))
@@ -139,9 +159,9 @@ func TestPINLatchOfSeveralTokens(t *testing.T) {
 	must(t, latch.record(b))
 	must(t, latch.record(b)) // in place of the first
 	anyA, otherA := a, a
-	anyA.Serial, otherA.Serial = "", "3"
+	anyA.serial, otherA.serial = "", "3"
 	for name, tt := range map[string]struct {
-		uri     hsm.URI
+		uri     pinned
 		refused bool
 	}{"a": {a, true}, "b": {b, true}, "a by label alone": {anyA, true}, "another a": {otherA, false}} {
 		if err := latch.check(tt.uri); errors.Is(err, hsm.ErrStopped) != tt.refused || (err != nil) != tt.refused {
@@ -167,7 +187,7 @@ func TestPINLatchFile(t *testing.T) {
 	latch := newPINLatch(dir)
 	pin := filepath.Join(dir, "pin")
 	must(t, os.WriteFile(pin, []byte("one\n"), 0o600))
-	uri := hsm.URI{Token: "a", PINFile: pin}
+	uri := pinned{token: "a", file: pin}
 	must(t, os.WriteFile(latch.path, nil, 0o640))
 	before, err := os.Stat(latch.path)
 	must(t, err)

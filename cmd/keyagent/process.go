@@ -24,18 +24,46 @@ func harden() error {
 	return nil
 }
 
-// ready tells systemd that the socket is there (sd_notify(3)).
-func ready() error {
+// checkPrivileges refuses what the agent has no use for and cannot give back by itself.
+func (c *config) checkPrivileges() error {
+	if c.root {
+		return nil
+	}
+	if os.Geteuid() == 0 {
+		return errors.New("keyagent does not run as root: start it as a user of its own (or set allow_root)")
+	}
+	var caps [2]unix.CapUserData
+	if err := unix.Capget(&unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}, &caps[0]); err != nil {
+		return fmt.Errorf("capabilities: %w", err)
+	}
+	if held := uint64(caps[1].Permitted)<<32 | uint64(caps[0].Permitted); held != 0 {
+		return fmt.Errorf("keyagent needs no capabilities and was started with %#x: start it without (AmbientCapabilities= in a unit, or set allow_root)", held)
+	}
+	return nil
+}
+
+// manager is the connection to systemd, if that wants to be told. It is made before the agent is confined.
+type manager struct{ net.Conn }
+
+func dialManager() (manager, error) {
 	path := os.Getenv("NOTIFY_SOCKET")
 	if path == "" {
-		return nil
+		return manager{}, nil
 	}
 	c, err := net.Dial("unixgram", path)
 	if err != nil {
-		return fmt.Errorf("notify the service manager: %w", err)
+		return manager{}, fmt.Errorf("notify the service manager: %w", err)
 	}
-	defer c.Close()
-	if _, err := c.Write([]byte("READY=1")); err != nil {
+	return manager{c}, nil
+}
+
+// ready says that the socket is there (sd_notify(3)).
+func (m manager) ready() error {
+	if m.Conn == nil {
+		return nil
+	}
+	defer m.Close()
+	if _, err := m.Write([]byte("READY=1")); err != nil {
 		return fmt.Errorf("notify the service manager: %w", err)
 	}
 	return nil

@@ -9,8 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"time"
-
-	"countersign.dev/hsm"
 )
 
 // Exit statuses. The service manager must not restart after exitStopped: each start may cost a PIN attempt, and tokens
@@ -55,7 +53,7 @@ func status(err error, stderr io.Writer) int {
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, hsm.ErrStopped):
+	case isStopped(err):
 		fmt.Fprintf(stderr, "keyagent: %v\nkeyagent: not to be restarted before a person has looked (status %d)\n", err, exitStopped)
 		return exitStopped
 	}
@@ -65,13 +63,14 @@ func status(err error, stderr io.Writer) int {
 
 // check reads the configuration as serve would, and touches no device, state or socket.
 func check(path string, stdout io.Writer) error {
-	c, err := load(path, cmp.Or(os.Getenv("CREDENTIALS_DIRECTORY"), "/run/credentials/keyagent.service"))
+	c, err := load(path, cmp.Or(os.Getenv("CREDENTIALS_DIRECTORY"), "/run/credentials/keyagent.service"), nil)
 	if err != nil {
 		return err
 	}
 	for _, l := range c.logs {
-		fmt.Fprintf(stdout, "%s: %d of %d keys, %s\n", l.Origin, l.Threshold, len(l.Keys), l.uri)
+		fmt.Fprintf(stdout, "%s: %d of %d keys, %s\n", l.Origin, l.Threshold, len(l.Keys), l.source)
 	}
+	fmt.Fprintln(stdout, c.confinement(path))
 	return nil
 }
 
@@ -90,10 +89,28 @@ func serve(path string, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
-	c, err := load(path, os.Getenv("CREDENTIALS_DIRECTORY"))
+	var users map[string]int
+	var confined string
+	if inherited != nil {
+		users, confined = inherited.Users, inherited.Confined
+	}
+	c, err := load(path, os.Getenv("CREDENTIALS_DIRECTORY"), users)
 	if err != nil {
 		return err
 	}
+	if err := c.checkPrivileges(); err != nil {
+		return err
+	}
 	l := &life{config: c, path: path, binary: binary, inherited: inherited, began: began, signals: signals, log: log, latch: newPINLatch(c.stateDir)}
+	if inherited == nil { // or else it was told
+		if l.manager, err = dialManager(); err != nil {
+			return err
+		}
+	}
+	confinement := c.confinement(path)
+	if err := confinement.confine(binary, confined, log); err != nil {
+		return err
+	}
+	l.confined = confinement.digest()
 	return l.run(ctx)
 }

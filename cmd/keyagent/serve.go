@@ -28,6 +28,8 @@ type life struct {
 	inherited *inheritance // nil for an agent that somebody else started
 	began     time.Time
 	signals   *signals
+	manager   manager
+	confined  string // the digest of the confinement
 	log       *slog.Logger
 
 	latch    pinLatch
@@ -92,7 +94,7 @@ func (l *life) begin(ctx context.Context) error {
 	if l.listener, err = l.listen(); err != nil {
 		return err
 	}
-	if err := ready(); err != nil {
+	if err := l.manager.ready(); err != nil {
 		return err
 	}
 	l.log.Info("serving", "socket", l.socket, "logs", len(guards), "again", l.inherited != nil)
@@ -127,7 +129,7 @@ func (l *life) guards(ctx context.Context) ([]*agent.Guard, error) {
 	l.recycle.Store(l.recycleAfter)
 	var guards []*agent.Guard
 	for i, log := range l.logs {
-		d := newDevice(hsm.Config{URI: log.uri, PublicKey: log.public, Timeout: l.callTimeout, Wait: l.inherited != nil, Logger: l.log}, l.countSignature)
+		d := newDevice(log.source, opening{public: log.public, timeout: l.callTimeout, wait: l.inherited != nil, log: l.log}, l.counting(log.source))
 		l.devices = append(l.devices, d)
 		if err := l.open(ctx, d); err != nil {
 			return nil, err
@@ -173,6 +175,14 @@ func (l *life) watch(d *device) {
 	l.events <- d.key.Err()
 }
 
+// counting is what is called after each signature of a key.
+func (l *life) counting(s source) func() {
+	if !s.renewable() {
+		return func() {}
+	}
+	return l.countSignature
+}
+
 func (l *life) countSignature() {
 	if l.signed.Add(1) >= l.recycle.Load() && l.recycleAfter > 0 && l.recycling.CompareAndSwap(false, true) {
 		l.events <- errRecycle
@@ -192,7 +202,7 @@ func (l *life) end() error {
 // failure is why a device ended that must not be used again, if one has.
 func (l *life) failure() error {
 	for _, d := range l.devices {
-		if err := d.failure(); errors.Is(err, hsm.ErrStopped) {
+		if err := d.failure(); isStopped(err) {
 			return err
 		}
 	}
@@ -221,8 +231,8 @@ func (l *life) closeKeys() {
 func (l *life) close() error {
 	var err error
 	for _, d := range l.devices {
-		if errors.Is(d.failure(), hsm.ErrPIN) {
-			if e := l.latch.record(d.config.URI); e != nil {
+		if isRefusedPIN(d.failure()) {
+			if e := l.latch.record(d.pinned()); e != nil {
 				err = errors.Join(err, fmt.Errorf("the refused PIN could not be remembered: %w", e))
 			}
 		}
