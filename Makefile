@@ -1,23 +1,24 @@
-# make demo    the whole job on real packages, in _demo/
+# make demo    the whole job on real packages, in _demo/; KEY=tpm seals the keys to software TPMs
 # make test    everything that continuous integration runs
 # make bench   the numbers
 # make soak    ten minutes of load, restarts and trouble: nothing may grow; as root
+# make clients trees of thousands of real packages, resolved by npm, pnpm, yarn and go from the network
 # make fuzz    every fuzz target for FUZZTIME each
 # make build   the four programs, in _build/
 
 GO       ?= go
 FUZZTIME ?= 20s
 SUDO     := $(shell [ "$$(id -u)" = 0 ] || echo sudo)
-PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates p11-kit p11-kit-modules libnspr4 swtpm swtpm-tools
+PACKAGES := gcc libc6-dev softhsm2 openssl curl ca-certificates p11-kit p11-kit-modules libnspr4 swtpm swtpm-tools python3-pip
 BUILD    := _build
 NSS      := $(BUILD)/nss
 NSSLIBS  := softokn3 nssutil3 mozsqlite3 freeblpriv3
 
-.PHONY: build deps demo test lint bench soak fuzz clean
+.PHONY: build deps demo lint test bench soak clients fuzz clean
 
 build: deps
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BUILD)/ ./cmd/countersign ./cmd/countersignd
-	CGO_ENABLED=1 $(GO) build -trimpath -o $(BUILD)/ ./cmd/keyagent ./cmd/ceremony
+	CGO_ENABLED=1 GOEXPERIMENT=runtimesecret $(GO) build -trimpath -o $(BUILD)/ ./cmd/keyagent ./cmd/ceremony
 
 # What building, testing and the demo need from Debian; nothing happens where it is all there. npm may come from elsewhere.
 deps:
@@ -48,14 +49,19 @@ test: build lint $(NSS)/ready
 	$(GO) test -count=1 -timeout 14m ./...
 	$(GO) test -count=1 -timeout 14m -race $(RACE)
 
-RACE := ./agent ./hsm ./ledger ./signer ./tpm
+RACE := ./agent ./gate ./hsm ./ledger ./policy ./signer ./tpm
 
 soak: build
 	$(GO) vet -tags soak ./test
 	$(GO) test -count=1 -tags soak -run TestSoak -timeout 20m -v ./test -soak 10m
 
+# Not in make test: it takes the network and several minutes.
+clients: build
+	$(GO) vet -tags clients ./test
+	$(GO) test -count=1 -tags clients -run TestClient -timeout 40m -v ./test
+
 bench:
-	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./provenance ./ledger ./agent ./hsm ./signer ./test
+	$(GO) test -run '^$$' -bench . -benchmem -count 5 ./provenance ./policy ./gate ./ledger ./agent ./hsm ./signer ./test
 
 fuzz:
 	@for p in $$($(GO) list ./...); do for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \

@@ -2,11 +2,16 @@
 # The whole job on real packages: demo.sh BUILD DEMO
 #
 # BUILD holds the programs (make build). DEMO is made anew. Everything runs on loopback and unix sockets, as the user who
-# calls, and is stopped at the end.
+# calls, and is stopped at the end. With KEY=tpm the log's keys are sealed to three emulated TPMs; else they are in SoftHSM.
 set -eu
 
 build=$(cd "$1" && pwd)
 demo=$2
+case ${KEY:=softhsm} in
+softhsm) keys="keys that cannot leave their tokens" ;;
+tpm) keys="the log's keys sealed to three TPMs, the others in tokens" ;;
+*) echo "demo: KEY is softhsm or tpm, not $KEY" >&2; exit 1 ;;
+esac
 if [ -e "$demo" ] && [ ! -e "$demo/.made-by-make-demo" ]; then
 	echo "demo: $demo is not ours: move it away" >&2
 	exit 1
@@ -81,6 +86,23 @@ token() { # token NAME: PIN files and the lines of ceremony.toml that name them
 	pin "$1.so"
 	printf 'token = "%s"\npin_file = "%s"\nso_pin_file = "%s"\n' "$1" "$run/$1.pin" "$run/$1.so"
 }
+tpm() { # tpm NAME: starts a TPM and gives the lines of ceremony.toml that seal a key to it
+	command -v swtpm >/dev/null || fail "swtpm is missing: run make deps"
+	pin "$1.pin"
+	mkdir -m 700 "$run/$1.state"
+	start "$1" swtpm socket --tpm2 --tpmstate "dir=$run/$1.state" --server "type=unixio,path=$run/$1.sock,mode=0600" --flags not-need-init,startup-clear
+	ready "$1" test -S "$run/$1.sock"
+	printf 'pin_file = "%s"\n[log.key.tpm]\ndevice = "%s"\nappliance = "%s"\npcrs = [7, 11]\n' "$run/$1.pin" "$run/$1.sock" "$1"
+	printf 'approver = "%s"\napprover_key = "%s"\n' "$run/approver.pub" "$run/approver.key"
+	printf 'sealed = "%s"\napprovals = "%s"\nowner_auth = "%s"\nlockout_auth = "%s"\n' \
+		"$run/$1.sealed" "$run/$1.approvals" "$run/$1.owner" "$run/$1.lockout"
+}
+device() { # device NAME: a token or a TPM for the key of agent NAME
+	case $KEY in
+	softhsm) token "registry-$1" ;;
+	tpm) tpm "tpm-$1" ;;
+	esac
+}
 refused() { # refused CODE COMMAND...: it must fail, and name the code
 	code=$1
 	shift
@@ -89,11 +111,12 @@ refused() { # refused CODE COMMAND...: it must fail, and name the code
 		cat "$run/refusal" >&2
 		fail "refused, but not for $code: $*"
 	}
-	printf '   refused: %s\n' "$(grep -m1 "$code" "$run/refusal")"
+	printf '   refused: %s\n' "$(grep -m1 "$code" "$run/refusal" | sed 's/^refused: //')"
 }
 
-say "1. Ceremony: keys that cannot leave their tokens, the registry's identity, a log"
+say "1. Ceremony: $keys, the registry's identity, a log"
 export "$("$root/softhsm-config/new.sh" "$run/softhsm")"
+[ "$KEY" = softhsm ] || ceremony tpm approver --out "$run/approver"
 {
 	cat <<-END
 		registry   = "$registry"
@@ -114,13 +137,13 @@ export "$("$root/softhsm-config/new.sh" "$run/softhsm")"
 	for a in a b c; do
 		mkdir -m 700 "$run/agent-$a"
 		printf '[[log.key]]\nname = "%s"\nstate_dir = "%s"\nsocket = "%s"\n' $a "$run/agent-$a" "$run/$a.sock"
-		token "registry-$a"
+		device $a
 	done
 } >"$run/ceremony.toml"
 ceremony create --config "$run/ceremony.toml"
 cp "$run/registry/pins.toml" "$run/registry/log.vkey" "$run/registry/identity.json" .
 
-say "2. Three key agents, one per token, two of which must sign; and the daemon, which holds no key"
+say "2. Three key agents, one per key, two of which must sign; and the daemon, which holds no key"
 certificate() {
 	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
 		-addext "subjectAltName=IP:127.0.0.1" -keyout "$run/$1.key" -out "$run/$1.crt" 2>/dev/null
@@ -196,7 +219,7 @@ for f in *.tgz *.zip; do
 	countersign sign --key "$run/publisher.key" --registry "$registry" --ai none "$f"
 done
 
-say "6. The registry's back end submits: verified, logged, countersigned by two of three tokens"
+say "6. The registry's back end submits: verified, logged, countersigned by two of three agents"
 for f in *.tgz *.zip; do
 	# shellcheck disable=SC2086
 	countersign submit $backend "$f"
@@ -225,13 +248,31 @@ for f in *.tgz *.zip; do
 	countersign verify --pins pins.toml --purl "$(purl "$f")" --bundle "$f.bundle.json" "$f"
 done
 
-say "8. Attacks"
+say "8. The same for a lockfile, before anything is installed"
 set -- *.tgz
 one=$1 two=$2
+name() { purl "$1" | sed 's|^pkg:npm/||; s|@[^@]*$||; s|%40|@|'; }
+locked() { # locked FILE: its entry in a package-lock.json, as npm writes it
+	printf '  "node_modules/%s": {"version": "%s", "resolved": "https://npm.example/%s", "integrity": "sha512-%s"}' "$(name "$1")" "$(purl "$1" | sed 's|.*@||')" "$1" \
+		"$(openssl dgst -sha512 -binary "$1" | base64 | tr -d '\n')"
+}
+mkdir project
+printf '{"name": "project", "version": "1.0.0", "lockfileVersion": 3, "packages": {\n%s,\n%s}}\n' "$(locked "$one")" "$(locked "$two")" >project/package-lock.json
+check="countersign check --pins pins.toml --from http://127.0.0.1:$((port + 1)) --cache $run/cache"
+$check project
+countersign policy test "$root"/deploy/policies/*.toml
+
+say "9. Attacks"
+echo " - dependency confusion: the lockfile has a version that the registry never countersigned"
+mkdir "$run/confused" && sed 's/"version": "[0-9.]*", "resolved"/"version": "99.0.0", "resolved"/' project/package-lock.json >"$run/confused/package-lock.json"
+refused not-countersigned $check "$run/confused"
+echo " - the lockfile has another file under a version that is countersigned"
+mkdir "$run/swapped" && sed 's/sha512-..../sha512-AAAA/' project/package-lock.json >"$run/swapped/package-lock.json"
+refused artifact-digest-mismatch $check "$run/swapped"
 echo " - a file with one byte more, from a mirror"
 cp "$one" "$run/tampered.tgz" && printf x >>"$run/tampered.tgz"
 refused artifact-digest-mismatch countersign verify --pins pins.toml --purl "$(purl "$one")" --bundle "$one.bundle.json" "$run/tampered.tgz"
-echo " - dependency confusion: another package with its own valid bundle, under the expected name"
+echo " - another package with its own valid bundle, under the expected name"
 refused purl-mismatch countersign verify --pins pins.toml --purl "$(purl "$one")" --bundle "$two.bundle.json" "$two"
 echo " - a registry that is not the pinned one"
 sed 's/^identity .*/identity = "sha256:0000000000000000000000000000000000000000000000000000000000000000"/' pins.toml >"$run/other-pins.toml"
@@ -259,7 +300,7 @@ refused enrolment-invalid countersign verify --pins pins.toml --purl "$(purl "$o
 
 say "Done."
 cat <<END
-Three packages carry proof of the registry they came from; seven attacks were refused.
+Three packages carry proof of the registry they came from; nine attacks were refused.
 
   $demo
   *.publication.json   what the publisher signed
@@ -267,6 +308,7 @@ Three packages carry proof of the registry they came from; seven attacks were re
   pins.toml            what a consumer keeps: these namespaces come from that registry
   identity.json        the registry's identity        log.vkey   its log's keys, for monitors
   manifest.json        which file is which            run/       the registry's own side
+  project/             a lockfile, which countersign check takes
 
 Look at one, or verify it yourself:
 

@@ -22,11 +22,11 @@ import (
 )
 
 // The pages whose commands are run, in this order and on one machine.
-var pages = []string{"README.md", "docs/lifecycle.md", "docs/attributes.md", "docs/operations.md", "docs/hsm.md", "CONTRIBUTING.md", "SECURITY.md"}
+var pages = []string{"README.md", "docs/lifecycle.md", "docs/attributes.md", "docs/operations.md", "docs/hsm.md", "docs/tpm.md", "docs/attestation.md", "CONTRIBUTING.md", "SECURITY.md"}
 
 // programs must each be run by some block, so that a page that moved its commands elsewhere does not pass.
-var programs = []string{"ceremony create", "ceremony inspect", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign end-enrolment", "countersign register",
-	"countersign sign", "countersign submit", "countersign check", "countersign pins", "countersign policy", "countersign withdraw", "countersign verify", "countersign show", "countersign admin", "countersign version"}
+var programs = []string{"ceremony create", "ceremony inspect", "ceremony tpm", "ceremony attest", "keyagent check", "countersignd check", "countersignd audit", "countersign keygen", "countersign enrol", "countersign end-enrolment", "countersign register",
+	"countersign sign", "countersign submit", "countersign check", "countersign pins", "countersign policy", "countersign withdraw", "countersign attest", "countersign verify", "countersign show", "countersign admin", "countersign version"}
 
 // What the pages say is done: each block by its tag, in the real order, with the real programs.
 func TestDocumentation(t *testing.T) {
@@ -174,6 +174,8 @@ func (s *site) stage() {
 	for _, dir := range []string{"etc", "root", "run", "var/lib"} {
 		must(t, os.MkdirAll(s.path(dir), 0o755))
 	}
+	const options = "/etc/swtpm-localca.options" // of the package swtpm-tools
+	must(t, os.WriteFile(s.path(options), []byte(readFile(t, options)), 0o644))
 }
 
 var users = regexp.MustCompile(`(?m)^user .*\n`)

@@ -7,6 +7,7 @@ import (
 	"crypto/rand"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -15,6 +16,7 @@ import (
 	"time"
 
 	"countersign.dev/agent"
+	"countersign.dev/attest"
 	"countersign.dev/hsm/softhsm"
 	"countersign.dev/ledger"
 	"countersign.dev/provenance"
@@ -97,6 +99,30 @@ func (s *stage) nothing() {
 	}
 }
 
+func (s *stage) chain() *provenance.Chain {
+	s.t.Helper()
+	envelopes, err := provenance.ParseEnvelopes([]byte(strings.TrimSpace(s.read("out/identity.json"))))
+	must(s.t, err)
+	chain, err := provenance.ParseChain(envelopes)
+	must(s.t, err)
+	return chain
+}
+
+// shown verifies the evidence of each of the log's keys, which the identity must name; want is what Verify says of it.
+func (s *stage) shown(id *provenance.Identity, want error) {
+	s.t.Helper()
+	for i, k := range id.Open().Keys {
+		data := s.read("out/evidence-" + string("abc"[i]) + ".json")
+		report, err := attest.Verify([]byte(data), attest.Question{Now: time.Now(), MaxAge: time.Hour})
+		if !errors.Is(err, want) {
+			s.t.Fatalf("evidence of key %d: %v, want %v", i, err, want)
+		}
+		if named := (provenance.KeyEvidence{Key: k.PublicKey.Fingerprint(), Digest: report.Digest}); id.Evidence[i] != named {
+			s.t.Errorf("the identity has %v, the evidence is %v", id.Evidence[i], named)
+		}
+	}
+}
+
 func TestCreate(t *testing.T) {
 	softhsm.New(t)
 	s := newStage(t, 2, "a", "b", "c")
@@ -104,10 +130,7 @@ func TestCreate(t *testing.T) {
 	if status != 0 {
 		t.Fatal(out)
 	}
-	envelopes, err := provenance.ParseEnvelopes([]byte(strings.TrimSpace(s.read("out/identity.json"))))
-	must(t, err)
-	chain, err := provenance.ParseChain(envelopes)
-	must(t, err)
+	chain := s.chain()
 	if !strings.Contains(out, chain.Fingerprint()) || strings.Contains(out, strings.TrimSpace(s.read("root.pin"))) {
 		t.Fatalf("the fingerprint is missing, or a PIN is there:\n%s", out)
 	}
@@ -132,6 +155,7 @@ func TestCreate(t *testing.T) {
 			t.Errorf("registry.toml does not name agent %s", a)
 		}
 	}
+	s.shown(chain.Last(), nil)
 	if n := strings.Count(s.read("out/log.vkey"), "registry.example/countersign/1+"); n != 3 {
 		t.Errorf("log.vkey has %d keys", n)
 	}

@@ -59,6 +59,8 @@ type logConfig struct {
 	StateDir string `toml:"state_dir"`
 	Socket   string `toml:"socket"`
 	User     string `toml:"user"`
+
+	TPM *tpmConfig `toml:"tpm"` // instead of a token
 }
 
 func loadConfig(path string, now time.Time) (*config, error) {
@@ -158,10 +160,10 @@ func (c *config) checkKeys() error {
 			return fmt.Errorf("log key %s: state_dir and socket must be absolute paths", k.Name)
 		}
 	}
-	return nil
+	return c.checkSealedKeys()
 }
 
-// keys lists all keys to be made, with a label for those that have none.
+// keys lists all keys to be made in tokens, with a label for those that have none.
 func (c *config) keys() []*keyConfig {
 	var all []*keyConfig
 	add := func(k *keyConfig, label string) {
@@ -172,7 +174,9 @@ func (c *config) keys() []*keyConfig {
 		add(&c.Root.Key[i], "root")
 	}
 	for i := range c.Log.Key {
-		add(&c.Log.Key[i].keyConfig, "log-1")
+		if c.Log.Key[i].TPM == nil {
+			add(&c.Log.Key[i].keyConfig, "log-1")
+		}
 	}
 	for i := range c.Enrol.Key {
 		add(&c.Enrol.Key[i], "enrolment")
@@ -192,8 +196,19 @@ func (c *config) absent() error {
 			return fmt.Errorf("log key %s: state_dir %s must exist, owned by whoever runs the ceremony and open to the agent's group", k.Name, k.StateDir)
 		}
 	}
+	for _, k := range c.Log.Key {
+		if k.TPM != nil {
+			paths = append(paths, k.TPM.made()...)
+		}
+	}
+	return refuseExisting(paths...)
+}
+
+func refuseExisting(paths ...string) error {
 	for _, p := range paths {
-		if _, err := os.Lstat(p); err == nil {
+		if there, err := exists(p); err != nil {
+			return err
+		} else if there {
 			return fmt.Errorf("%s exists: a ceremony makes everything anew and overwrites nothing", p)
 		}
 	}

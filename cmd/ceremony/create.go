@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"crypto"
 	"crypto/ed25519"
@@ -21,6 +20,7 @@ import (
 	"golang.org/x/mod/sumdb/tlog"
 
 	"countersign.dev/agent"
+	"countersign.dev/attest"
 	"countersign.dev/hsm"
 	"countersign.dev/ledger"
 	"countersign.dev/provenance"
@@ -40,8 +40,17 @@ type ceremony struct {
 // madeKey is a key in its token, open for signing while the ceremony needs it.
 type madeKey struct {
 	public provenance.PublicKey
-	uri    hsm.URI
-	signer *hsm.Key
+	uri    fmt.Stringer
+	signer signingKey
+
+	sealed   *sealedKey // where a TPM has it; then there is no signer before it is approved
+	evidence []byte     // of where it lives
+}
+
+// signingKey is a key in a token, or one that a TPM has sealed.
+type signingKey interface {
+	crypto.Signer
+	Close() error
 }
 
 func create(ctx context.Context, args []string, t terminal) error {
@@ -60,17 +69,33 @@ func create(ctx context.Context, args []string, t terminal) error {
 	if err := cer.checkTokens(ctx); err != nil {
 		return err
 	}
-	if err := cer.confirm(); err != nil {
+	if err := cer.checkTPMs(ctx); err != nil {
+		return explained(err)
+	}
+	if err := cer.confirm(ctx); err != nil {
 		return err
 	}
 	defer cer.closeKeys()
-	for _, step := range []func(context.Context) error{cer.makeKeys, cer.makeIdentity, cer.makeLog, cer.writeOutput} {
+	for _, step := range []func(context.Context) error{cer.makeKeys, cer.approveKeys, cer.makeEvidence, cer.makeIdentity, cer.makeLog, cer.writeOutput} {
 		if err := step(ctx); err != nil {
 			return fmt.Errorf("%w\nThe ceremony stopped here. What it made so far is listed above; nothing uses it yet. "+
-				"Remove the tokens, %s and %s before you begin again", err, c.Ledger, c.Output)
+				"Before you begin again remove %s", explained(err), cer.remains())
 		}
 	}
 	return nil
+}
+
+// remains is what a ceremony that was stopped may have made.
+func (c *ceremony) remains() string {
+	text := fmt.Sprintf("the tokens, the watermarks, %s and %s", c.Ledger, c.Output)
+	kept := ""
+	for _, k := range c.Log.Key {
+		if k.TPM != nil {
+			text += ", " + strings.Join(k.TPM.made(), ", ")
+			kept = ". Keep the files that owner_auth and lockout_auth name: the TPM has those authorisations now, or gets them"
+		}
+	}
+	return text + kept
 }
 
 // checkTokens looks for every token before the first is made: those to be made must not exist, the others must.
@@ -102,7 +127,7 @@ func (c *ceremony) checkTokens(ctx context.Context) error {
 const accept = "I accept that one agent can be forked"
 
 // confirm shows the plan, and asks where the threshold lets a hostile daemon fork the log.
-func (c *ceremony) confirm() error {
+func (c *ceremony) confirm(ctx context.Context) error {
 	m, n := c.Log.Threshold, len(c.Log.Key)
 	c.say("Registry %s, log %s: %d of %d agents sign each head; root %d of %d; identity until %s.",
 		c.Registry, c.origin, m, n, c.Root.Threshold, len(c.Root.Key), provenance.At(c.expires))
@@ -114,26 +139,43 @@ func (c *ceremony) confirm() error {
 	if 2*m > n {
 		return nil
 	}
-	c.say("With %d of %d, agents that do not know each other's heads can be led apart by whoever controls the daemon.\nType: %s", m, n, accept)
-	line, err := bufio.NewReader(c.in).ReadString('\n')
-	if err != nil && err != io.EOF || strings.TrimSpace(line) != accept {
-		return errors.New("not confirmed; nothing was made. Choose a threshold above half, such as 2 of 3")
+	c.say("With %d of %d, agents that do not know each other's heads can be led apart by whoever controls the daemon.", m, n)
+	if err := c.typed(ctx, accept); err != nil {
+		return fmt.Errorf("%w; nothing was made. Choose a threshold above half, such as 2 of 3", err)
 	}
 	return nil
 }
 
 func (c *ceremony) makeKeys(ctx context.Context) error {
-	var all []*madeKey
-	for _, k := range c.keys() {
-		made, err := c.makeKey(ctx, k)
+	for i := range c.Root.Key {
+		made, err := c.makeKey(ctx, &c.Root.Key[i])
 		if err != nil {
 			return err
 		}
-		all = append(all, made)
+		c.root = append(c.root, made)
 	}
-	c.root, all = all[:len(c.Root.Key)], all[len(c.Root.Key):]
-	c.log, c.enrol = all[:len(c.Log.Key)], all[len(c.Log.Key):]
+	for i := range c.Log.Key {
+		made, err := c.makeLogKey(ctx, &c.Log.Key[i])
+		if err != nil {
+			return err
+		}
+		c.log = append(c.log, made)
+	}
+	for i := range c.Enrol.Key {
+		made, err := c.makeKey(ctx, &c.Enrol.Key[i])
+		if err != nil {
+			return err
+		}
+		c.enrol = append(c.enrol, made)
+	}
 	return nil
+}
+
+func (c *ceremony) makeLogKey(ctx context.Context, k *logConfig) (*madeKey, error) {
+	if k.TPM != nil {
+		return c.sealKey(ctx, k)
+	}
+	return c.makeKey(ctx, &k.keyConfig)
 }
 
 func (c *ceremony) makeKey(ctx context.Context, k *keyConfig) (*madeKey, error) {
@@ -168,9 +210,22 @@ func (c *ceremony) makeKey(ctx context.Context, k *keyConfig) (*madeKey, error) 
 func (c *ceremony) closeKeys() {
 	for _, keys := range [][]*madeKey{c.root, c.log, c.enrol} {
 		for _, k := range keys {
-			k.signer.Close()
+			if k.signer != nil {
+				k.signer.Close()
+			}
 		}
 	}
+}
+
+// makeEvidence collects what shows where the log's keys live; the identity names it by its digest.
+func (c *ceremony) makeEvidence(ctx context.Context) error {
+	for i, k := range c.log {
+		var err error
+		if k.evidence, err = (evidenceOrder{key: k.uri.String(), public: k.public}).collect(ctx); err != nil {
+			return fmt.Errorf("evidence of log key %s: %w", c.Log.Key[i].Name, err)
+		}
+	}
+	return nil
 }
 
 func (c *ceremony) makeIdentity(context.Context) error {
@@ -184,6 +239,7 @@ func (c *ceremony) makeIdentity(context.Context) error {
 	}
 	for _, k := range c.log {
 		log.Keys = append(log.Keys, provenance.LogKey{PublicKey: k.public})
+		id.Evidence = append(id.Evidence, provenance.KeyEvidence{Key: k.public.Fingerprint(), Digest: attest.Digest(k.evidence)})
 	}
 	for _, k := range c.enrol {
 		id.Enrol = append(id.Enrol, provenance.EnrolKey{PublicKey: k.public})

@@ -6,7 +6,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 )
@@ -14,16 +13,12 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
+	if err := private(); err != nil {
+		fmt.Fprintln(os.Stderr, "ceremony:", err)
+		os.Exit(1)
+	}
 	os.Exit(run(ctx, os.Args[1:], terminal{os.Stdin, os.Stdout, os.Stderr}))
 }
-
-// terminal is where the ceremony talks to people.
-type terminal struct {
-	in       io.Reader
-	out, err io.Writer
-}
-
-func (t terminal) say(format string, args ...any) { fmt.Fprintf(t.out, format+"\n", args...) }
 
 var errUsage = errors.New("see ceremony --help")
 
@@ -43,6 +38,10 @@ func run(ctx context.Context, args []string, t terminal) int {
 		err = endEnrolment(ctx, args, t)
 	case "inspect":
 		err = inspect(ctx, args, t)
+	case "tpm":
+		err = sealedKeys(ctx, args, t)
+	case "attest":
+		err = attestKey(ctx, args, t)
 	case "--help", "-h", "help":
 		fmt.Fprint(t.out, usage)
 		return 0

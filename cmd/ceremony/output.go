@@ -2,15 +2,20 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 
 	"countersign.dev/provenance"
 )
 
-// writeOutput leaves what the others need: consumers, monitors, the agents, the daemon.
+// writeOutput leaves what the others need: consumers, monitors, auditors, the agents, the daemon.
 func (c *ceremony) writeOutput(context.Context) error {
 	if err := os.MkdirAll(c.Output, 0o755); err != nil {
 		return err
@@ -21,8 +26,10 @@ func (c *ceremony) writeOutput(context.Context) error {
 		"log.vkey":      c.vkeys(),
 		"registry.toml": c.registryTOML(),
 	}
-	for i := range c.log {
-		files["keyagent-"+c.Log.Key[i].Name+".toml"] = c.agentTOML(i)
+	for i, k := range c.log {
+		name := c.Log.Key[i].Name
+		files["keyagent-"+name+".toml"] = c.agentTOML(i)
+		files["evidence-"+name+".json"] = string(k.evidence)
 	}
 	for name, text := range files {
 		if err := writeNew(filepath.Join(c.Output, name), text); err != nil {
@@ -33,18 +40,70 @@ func (c *ceremony) writeOutput(context.Context) error {
 	return nil
 }
 
-func writeNew(path, text string) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+func writeNew(path, text string) error { return writeFile(path, []byte(text), 0o644) }
+
+// writeFile makes a file that did not exist, with its whole content at once: killed before, it leaves no file.
+func writeFile(path string, data []byte, mode fs.FileMode) error {
+	temporary, err := writeBeside(path, data, func(f *os.File) error { return f.Chmod(mode) })
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteString(text); err != nil {
+	if err := unix.Renameat2(unix.AT_FDCWD, temporary, unix.AT_FDCWD, path, unix.RENAME_NOREPLACE); err != nil {
+		return errors.Join(&fs.PathError{Op: "make", Path: path, Err: err}, os.Remove(temporary))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// replaceFile exchanges the content of a file at once, and leaves its mode and its owner.
+func replaceFile(path string, data []byte) error {
+	info, err := os.Stat(path)
+	if err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
+	temporary, err := writeBeside(path, data, func(f *os.File) error {
+		return errors.Join(f.Chmod(info.Mode().Perm()), keepOwner(f, info))
+	})
+	if err != nil {
 		return err
 	}
-	return f.Close()
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+// writeBeside writes a file that is to be renamed to path. Until prepare it is its owner's alone.
+func writeBeside(path string, data []byte, prepare func(*os.File) error) (string, error) {
+	f, err := os.CreateTemp(filepath.Dir(path), ".ceremony-*")
+	if err != nil {
+		return "", err
+	}
+	_, err = f.Write(data)
+	if err := errors.Join(err, prepare(f), f.Sync(), f.Close()); err != nil {
+		return "", errors.Join(err, os.Remove(f.Name()))
+	}
+	return f.Name(), nil
+}
+
+// keepOwner does nothing where the owner is right, since not every file system knows owners.
+func keepOwner(f *os.File, like fs.FileInfo) error {
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	is, wanted := info.Sys().(*syscall.Stat_t), like.Sys().(*syscall.Stat_t)
+	if is.Uid == wanted.Uid && is.Gid == wanted.Gid {
+		return nil
+	}
+	return f.Chown(int(wanted.Uid), int(wanted.Gid))
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (c *ceremony) pins() string {

@@ -9,16 +9,19 @@ const usage = `ceremony creates a registry's keys, its identity and its log.
                  --enrolment FILE|sha256:… --reason TEXT --out FILE
   ceremony inspect --key URI [--sign] [--json]          what a token can do, what its key really is, and what
   ceremony inspect --module PATH [--json]               Countersign objects to
+  ceremony tpm VERB …                                   keys sealed to a TPM: see ceremony tpm --help
+  ceremony attest --key URI --public-key BASE64 …       evidence of where a key lives: see ceremony attest --help
 
 create refuses if anything it would make exists. It makes, in this order:
 
   1. the tokens that name a so_pin_file (others must be there)
-  2. in each token one key that cannot leave it
+  2. in each token one key that cannot leave it; where a log key names a TPM, one that is sealed to it
   3. the identity's first version, signed by the root keys
   4. the ledger with a new log, whose entry 0 is the identity
   5. for each key agent its first watermark, with its signature of the log's first head
-  6. in the output directory: identity.json, pins.toml for consumers, log.vkey for monitors, keyagent-NAME.toml for
-     each agent and registry.toml for countersignd.toml
+  6. in the output directory: identity.json, pins.toml for consumers, log.vkey for monitors, evidence-NAME.json of
+     where each agent's key lives, for auditors, keyagent-NAME.toml for each agent and registry.toml for
+     countersignd.toml
 
 What the registry is from now on is its fingerprint: publish it where consumers can compare it. Afterwards keep the
 root tokens and the enrolment token offline. PINs come from files; make each with, for example,
