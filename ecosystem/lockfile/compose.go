@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -16,8 +17,8 @@ var composeFile = format{
 	read: readCompose,
 }
 
-// readCompose reads the images of a compose file's services: what they run, what they mount, and what a Dockerfile
-// within the file builds from. A service that is built from a folder is an entry with a problem, since its Dockerfile
+// readCompose reads the images of a compose file's services: what they run, what they mount, what a Dockerfile
+// within the file builds from, and what any is built with. A service that is built from a folder is an entry with a problem, since its Dockerfile
 // is elsewhere, and so are files that this one includes or extends.
 func readCompose(s *source) (list, error) {
 	var l list
@@ -74,6 +75,9 @@ func (c *composeReader) build(service *yaml.Node) error {
 	if err != nil || build == nil {
 		return err
 	}
+	if err := c.each(build, "additional_contexts", c.context); err != nil {
+		return err
+	}
 	inline, err := c.lookup(build, "dockerfile_inline")
 	switch {
 	case err != nil:
@@ -90,11 +94,40 @@ func (c *composeReader) build(service *yaml.Node) error {
 	return c.list.addDockerfile(inline.Value, line)
 }
 
+// context reads what a Dockerfile finds under a name, even under that of an image: another image, a service's, which is
+// read as such, or a place.
+func (c *composeReader) context(place *yaml.Node) error {
+	if place.Kind != yaml.ScalarNode || place.Style&yaml.TaggedStyle != 0 {
+		return fmt.Errorf("line %d: additional_contexts: want text", place.Line)
+	}
+	name, value, list := strings.Cut(place.Value, "=")
+	if !list {
+		value = name
+	}
+	if reference, ok := strings.CutPrefix(value, "docker-image://"); ok {
+		return c.image(&yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: reference, Line: place.Line})
+	}
+	switch {
+	case strings.HasPrefix(value, "service:"):
+		return nil
+	case !strings.Contains(value, ":"):
+		return c.elsewhere(place, "it is built with another folder")
+	}
+	e := Entry{Name: value, Line: place.Line}
+	e.problem(FromURL, "it is built with what is there")
+	return c.list.add(e)
+}
+
 // volume reads a volume that is an image.
 func (c *composeReader) volume(volume *yaml.Node) error {
 	kind, err := c.lookup(volume, "type")
-	if err != nil || kind == nil || kind.Value != "image" {
+	switch {
+	case err != nil || kind == nil:
 		return err
+	case kind.Style&yaml.TaggedStyle != 0:
+		return fmt.Errorf("line %d: a type with a tag, by which it may be another", kind.Line)
+	case kind.Value != "image":
+		return nil
 	}
 	reference, err := c.lookup(volume, "source")
 	switch {

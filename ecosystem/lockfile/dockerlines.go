@@ -24,19 +24,28 @@ func (d *dockerLines) next() string {
 	return strings.TrimSuffix(line, "\r")
 }
 
-var dockerDirective = regexp.MustCompile(`^#[ \t]*([A-Za-z][A-Za-z0-9]*)[ \t]*=[ \t]*(.*?)[ \t]*$`)
+var dockerDirective = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9]*)\s*=\s*(.+?)\s*$`)
+
+// directive parts a directive into name and value; "" if the line is none. Some clients know more white space than others.
+func directive(line string) (name, value string) {
+	comment, ok := strings.CutPrefix(strings.TrimSpace(line), "#")
+	if found := dockerDirective.FindStringSubmatch(strings.TrimSpace(comment)); ok && found != nil {
+		return strings.ToLower(found[1]), found[2]
+	}
+	return "", ""
+}
 
 // directives reads the parser directives: comments at the very top. It returns the image that the syntax directive
 // names, by which BuildKit has the file built, and its line.
 func (d *dockerLines) directives() (syntax string, line int, err error) {
 	seen := make(map[string]bool)
+	shebang := strings.HasPrefix(d.rest, "#!") // behind which BuildKit finds the syntax but not the escape
+	if shebang {
+		d.next()
+	}
 	for d.rest != "" {
 		text, _, _ := strings.Cut(d.rest, "\n")
-		found := dockerDirective.FindStringSubmatch(strings.TrimSpace(text))
-		if found == nil {
-			return syntax, line, nil
-		}
-		name, value := strings.ToLower(found[1]), found[2]
+		name, value := directive(text)
 		if seen[name] {
 			return "", d.line, fmt.Errorf("directive %.40q is there twice", name)
 		}
@@ -46,8 +55,8 @@ func (d *dockerLines) directives() (syntax string, line int, err error) {
 			syntax, _, _ = strings.Cut(value, " ") // what follows is for that image
 			line = d.line
 		case "escape":
-			if value != `\` && value != "`" || text[0] != '#' {
-				return "", d.line, errors.New("directive escape: want \\ or `")
+			if value != `\` && value != "`" || text[0] != '#' || shebang {
+				return "", d.line, errors.New("directive escape: want \\ or `, in a comment at the very top")
 			}
 			d.escape = value[0]
 		case "check":

@@ -126,7 +126,7 @@ func TestReadRefusesFiles(t *testing.T) {
 		"uv.lock":                 "not a regular file",
 		"yarn.lock":               "not a regular file",
 		"sub/requirements.txt":    "escapes",
-		"abs/requirements.txt":    "no such file",
+		"abs/requirements.txt":    "only files are followed",
 		"linked/requirements.txt": "escapes",
 		"folder/requirements.txt": "not a regular file",
 		"many/requirements.txt":   "more than 50 files",

@@ -101,7 +101,7 @@ func (f *format) file(s *source) (*File, error) {
 		err = l.settle(f.ecosystem)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %v", s.path, err)
+		return nil, fmt.Errorf("%s: %.500s", s.path, err.Error()) // parts of the text may be in it
 	}
 	name := strings.TrimSpace(f.name + " " + l.version)
 	return &File{Path: s.path, Format: name, Ecosystem: f.ecosystem, Entries: l.entries}, nil

@@ -2,10 +2,12 @@ package lockfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"go/version"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"golang.org/x/mod/modfile"
@@ -259,7 +261,9 @@ func (b *goBuild) indirect() error {
 			more = append(more, key.Version)
 		}
 	}
-	module.Sort(more)
+	slices.SortFunc(more, func(a, b module.Version) int { // what go.sum has need not be a version
+		return cmp.Or(cmp.Compare(a.Path, b.Path), semver.Compare(a.Version, b.Version), cmp.Compare(a.Version, b.Version))
+	})
 	for _, m := range more {
 		if err := b.download(m, 0); err != nil {
 			return err

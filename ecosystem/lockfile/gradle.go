@@ -71,12 +71,13 @@ func (g *gradleReader) visit(x *xmlElement) error {
 	case gradleArtifact:
 		return g.artifact(x)
 	case gradleSettings + "/verify-signatures":
-		g.signatures = strings.EqualFold(strings.TrimSpace(x.text), "true")
+		g.signatures = !strings.EqualFold(x.text, "false") // of long texts there is only the beginning
 		return nil
 	case gradleSettings + "/trusted-artifacts/trust":
 		return g.add(gradleRule(x, "it is trusted whatever its checksum"))
 	case gradleKey, gradleKey + "/trusting":
-		if x.children == 0 && len(g.keys) < maxEntries {
+		// A key with children may have a rule of its own beside theirs.
+		if (x.children == 0 || len(x.attributes) > 1) && len(g.keys) < maxEntries {
 			g.keys = append(g.keys, gradleRule(x, "it is trusted whatever its checksum, for the key that signed it"))
 		}
 		return nil
@@ -93,7 +94,8 @@ func (g *gradleReader) visit(x *xmlElement) error {
 // gradleRule is the entry for a rule that exempts artifacts from checksums. It names a package if the rule does.
 func gradleRule(x *xmlElement, problem string) Entry {
 	group, name := x.attributes["group"], x.attributes["name"]
-	if x.attributes["regex"] == "true" {
+	regex := x.attributes["regex"] != "" && !strings.EqualFold(x.attributes["regex"], "false")
+	if regex {
 		group, name = regexBeginning(group), regexBeginning(name)
 	}
 	e := Entry{Line: x.line, Name: cmp.Or(group, "*") + ":" + cmp.Or(name, "*")}
@@ -101,7 +103,7 @@ func gradleRule(x *xmlElement, problem string) Entry {
 		e.Name += " " + file
 	}
 	e.problem(NoDigest, "%s", problem)
-	if x.attributes["regex"] != "true" && group != "" && name != "" && x.attributes["version"] != "" {
+	if !regex && group != "" && name != "" && x.attributes["version"] != "" {
 		e.is("maven", group+":"+name, x.attributes["version"])
 	}
 	return e

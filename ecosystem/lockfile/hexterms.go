@@ -153,8 +153,12 @@ func (p *elixirParser) term() (elixirTerm, error) {
 func (p *elixirParser) items(closing string) ([]elixirTerm, error) {
 	var items []elixirTerm
 	for !p.accept(closing) {
-		if _, _, err := p.key(); err != nil {
+		_, keyed, err := p.key()
+		if err != nil {
 			return nil, err
+		}
+		if keyed && closing == "}" && p.depth == 1 {
+			return nil, errors.New("a keyword in a tuple: all of them together are its last element")
 		}
 		item, err := p.term()
 		if err == nil && p.accept("=>") {

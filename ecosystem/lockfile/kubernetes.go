@@ -16,16 +16,17 @@ var kubernetesManifest = format{
 	read:      readKubernetes,
 }
 
-// readKubernetes reads the images of the containers in a file of Kubernetes objects, however deep: in a Pod, in what
-// makes Pods, in a List, in a custom resource with a Pod's template. The images that are mounted as volumes are read
-// too. What a program puts in when it applies the file, Kustomize's images or a defaulting webhook, is not in it.
+// readKubernetes reads the images in a file of Kubernetes objects, however deep: in a Pod, in what makes Pods, in a List,
+// in a custom resource of whatever kind. An image is the text under a key "image", as of a container, or under
+// "reference" below such a key, as of a volume. What a program puts in when it applies the file, Kustomize's images or a
+// defaulting webhook, is not in it.
 func readKubernetes(s *source) (list, error) {
 	var l list
 	documents, err := yamlDocuments(s.text)
 	if err != nil {
 		return l, err
 	}
-	k := kubernetesReader{yamlReader{list: &l}}
+	k := kubernetesReader{yamlReader{list: &l}, make(map[*yaml.Node]bool)}
 	objects := 0
 	for _, top := range documents {
 		if top.Kind == yaml.ScalarNode && top.Tag == "!!null" {
@@ -35,6 +36,9 @@ func readKubernetes(s *source) (list, error) {
 			return l, fmt.Errorf("line %d: it has no apiVersion or kind: not a Kubernetes object", top.Line)
 		}
 		objects++
+		if kind := textAt(top, "kind"); kind == "ConfigMap" || kind == "Secret" {
+			continue // whose keys mean what they do to a program
+		}
 		if err := k.walk(top, 0); err != nil {
 			return l, err
 		}
@@ -45,9 +49,12 @@ func readKubernetes(s *source) (list, error) {
 	return l, nil
 }
 
-type kubernetesReader struct{ yamlReader }
+type kubernetesReader struct {
+	yamlReader
+	seen map[*yaml.Node]bool // images
+}
 
-// walk looks for containers in n and below.
+// walk looks for images in n and below.
 func (k *kubernetesReader) walk(n *yaml.Node, depth int) error {
 	if depth > maxDepth {
 		return fmt.Errorf("line %d: nested deeper than %d, aliases written out", n.Line, maxDepth)
@@ -56,12 +63,7 @@ func (k *kubernetesReader) walk(n *yaml.Node, depth int) error {
 	if err != nil {
 		return err
 	}
-	for _, list := range []string{"containers", "initContainers", "ephemeralContainers"} {
-		if err := k.each(n, list, k.container); err != nil {
-			return err
-		}
-	}
-	if err := k.each(n, "volumes", k.volume); err != nil {
+	if err := k.imageOf(n); err != nil {
 		return err
 	}
 	for _, child := range n.Content {
@@ -72,23 +74,28 @@ func (k *kubernetesReader) walk(n *yaml.Node, depth int) error {
 	return nil
 }
 
-// container reads what a container runs. Without an image it is part of a patch.
-func (k *kubernetesReader) container(container *yaml.Node) error {
-	reference, err := k.lookup(container, "image")
-	if err != nil || reference == nil {
+// imageOf adds the image that n has, once for all aliases of it. Patches may have an image that is null.
+func (k *kubernetesReader) imageOf(n *yaml.Node) error {
+	found, err := k.lookup(n, "image")
+	if err != nil || found == nil || found.Tag == "!!null" || k.seen[found] {
 		return err
 	}
-	return k.image(reference)
-}
-
-func (k *kubernetesReader) volume(volume *yaml.Node) error {
-	mounted, err := k.lookup(volume, "image")
-	if err != nil || mounted == nil {
+	k.seen[found] = true
+	if found.Kind != yaml.MappingNode {
+		return k.image(found)
+	}
+	reference, err := k.lookup(found, "reference") // of a volume
+	if err != nil {
 		return err
 	}
-	reference, err := k.lookup(mounted, "reference")
-	if err != nil || reference == nil {
+	if reference != nil {
+		return k.image(reference)
+	}
+	repository, err := k.lookup(found, "repository")
+	if err != nil || repository == nil {
 		return err
 	}
-	return k.image(reference)
+	e := Entry{Name: repository.Value, Line: repository.Line}
+	e.problem(NotLocked, "a program puts the reference together: write it out, with its digest, where it is used")
+	return k.list.add(e)
 }

@@ -3,7 +3,9 @@ package lockfile
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"path"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -187,7 +189,11 @@ func (e *Entry) acceptIntegrity(text string) error {
 	return e.acceptSRI(text)
 }
 
+var npmFile = regexp.MustCompile(`^([.]|~/|/)|^[^/]+[.](tgz|tar|tar[.]gz)$`)
+
 // npmSource says what is wrong with a place that a package was resolved at, "" for a tarball on the web or nothing.
+// The client puts it behind the package's name and an @ and reads that as it reads the command line: user/project is
+// a repository on GitHub, and a version, range or tag is one in the registry, whatever the entry's own version.
 func npmSource(source string) Problem {
 	scheme, _, ok := strings.Cut(source, ":")
 	switch {
@@ -195,8 +201,12 @@ func npmSource(source string) Problem {
 		return ""
 	case strings.HasPrefix(scheme, "git") || slices.Contains([]string{"github", "gitlab", "bitbucket", "gist", "ssh"}, scheme):
 		return FromGit
-	case scheme == "file" || !ok:
+	case scheme == "file", !ok && npmFile.MatchString(source):
 		return FromPath
+	case !ok && strings.Contains(source, "/"):
+		return FromGit
+	case !ok:
+		return NotLocked
 	}
 	return FromURL
 }
@@ -272,7 +282,7 @@ func (r *npmReader) join(e Entry, place string) error {
 	other := &r.entries[i]
 	named := !e.Coordinate.IsZero() && !other.Coordinate.IsZero()
 	if named && e.Coordinate != other.Coordinate || e.Problem != other.Problem ||
-		len(e.Files) != len(other.Files) || disagreement(e.Files, other.Files) != "" {
+		!maps.EqualFunc(values(e.Files), values(other.Files), slices.Equal) {
 		return fmt.Errorf("%.100q is one thing in line %d, which new clients read, and another in line %d, which old ones read: let npm write the file again",
 			place, other.Line, e.Line)
 	}

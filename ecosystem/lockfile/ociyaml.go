@@ -44,11 +44,15 @@ func (y *yamlReader) merged(n *yaml.Node, key string, depth int) (*yaml.Node, er
 	}
 	from := n.Content
 	if n.Kind == yaml.MappingNode {
-		if value := at(n, key); value != nil {
+		value, merge, late := own(n, key)
+		if value != nil && !late {
 			return y.resolve(value)
 		}
-		if from = nil; at(n, "<<") != nil {
-			from = []*yaml.Node{at(n, "<<")}
+		if value != nil {
+			return y.disputed(value, merge, key, depth)
+		}
+		if from = nil; merge != nil {
+			from = []*yaml.Node{merge}
 		}
 	} else if depth == 0 {
 		return nil, nil // a list is no mapping, but several may be merged
@@ -59,6 +63,32 @@ func (y *yamlReader) merged(n *yaml.Node, key string, depth int) (*yaml.Node, er
 		}
 	}
 	return nil, nil
+}
+
+// own returns the value that a mapping itself has for a key, and what it merges; late says that it does so behind it.
+func own(n *yaml.Node, key string) (value, merge *yaml.Node, late bool) {
+	for k, v := range pairs(n) {
+		switch {
+		case k.Tag == "!!merge":
+			merge, late = v, value != nil
+		case k.Value == key:
+			value = v
+		}
+	}
+	return value, merge, late
+}
+
+// disputed is the value of a key in front of a merge key, unless what is merged has the key too: then the later of the
+// two wins in some programs, and the mapping's own in others.
+func (y *yamlReader) disputed(value, merge *yaml.Node, key string, depth int) (*yaml.Node, error) {
+	other, err := y.merged(merge, key, depth+1)
+	if err == nil && other != nil {
+		err = fmt.Errorf("line %d: %s is merged from elsewhere too, by a merge key behind it: put that in front", value.Line, key)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return y.resolve(value)
 }
 
 // each calls visit with every value of the mapping or list that n has for a key, in the order of the file.

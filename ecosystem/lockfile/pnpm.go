@@ -62,6 +62,14 @@ func (r *pnpmReader) readDocument(document *yaml.Node) error {
 	if err := r.references(document); err != nil {
 		return err
 	}
+	for key, value := range pairs(at(document, "snapshots")) {
+		// The client lays a package over its snapshot: what only the snapshot has would count.
+		for _, field := range []string{"resolution", "name", "version"} {
+			if at(value, field) != nil {
+				return fmt.Errorf("line %d: the snapshot %.200q has a %s, which only packages have", key.Line, key.Value, field)
+			}
+		}
+	}
 	for _, section := range []string{"importers", "packages", "snapshots"} {
 		for _, dependant := range pairs(at(document, section)) {
 			if err := r.references(dependant); err != nil {
@@ -135,7 +143,7 @@ func (r *pnpmReader) parseKey(key string) (name, version string) {
 func pnpmProblem(resolution *yaml.Node) (Problem, string) {
 	tarball, kind := textAt(resolution, "tarball"), textAt(resolution, "type")
 	switch {
-	case kind == "directory" || textAt(resolution, "directory") != "":
+	case kind == "directory":
 		return FromPath, "the folder " + textAt(resolution, "directory")
 	case kind == "git" || textAt(resolution, "repo") != "":
 		return FromGit, textAt(resolution, "repo")
@@ -143,7 +151,7 @@ func pnpmProblem(resolution *yaml.Node) (Problem, string) {
 		return FromGit, tarball
 	case kind != "":
 		return FromURL, "a place of type " + kind
-	case tarball != "":
+	case strings.Contains(tarball, ":"): // else it is relative to the registry
 		return npmSource(tarball), tarball
 	}
 	return "", ""

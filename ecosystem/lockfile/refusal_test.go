@@ -231,7 +231,7 @@ func TestProblem(t *testing.T) {
 		{"classic/yarn.lock", `nodigest@1.0.0:`, `nodigest@acme/nodigest:`, "nodigest", lockfile.FromGit},
 		{"classic/yarn.lock", `nodigest@1.0.0:`, `nodigest@https://git.example/x.git#1:`, "nodigest", lockfile.FromGit},
 		{"classic/yarn.lock", `https://registry.example/nodigest/-/nodigest-1.0.0.tgz`, `https://codeload.github.com/a/b/tar.gz/c`, "nodigest", lockfile.FromGit},
-		{"classic/yarn.lock", `nodigest@1.0.0:`, `"nodigest@link:../x":`, "nodigest", lockfile.FromPath},
+		{"classic/yarn.lock", `nodigest@1.0.0:`, `"nodigest@link:../x":`, "nodigest", lockfile.FromURL},
 		{"berry/yarn.lock", `"byurl@https://files.example/byurl.tgz"`, `"byurl@portal:../x"`, "byurl", lockfile.FromURL},
 		{"berry/yarn.lock", `resolution: "byurl@https://files.example/byurl.tgz"`, `resolution: "byurl@portal:../x"`, "byurl", lockfile.FromPath},
 		{"berry/yarn.lock", `resolution: "byurl@https://files.example/byurl.tgz"`, `resolution: "byurl@unknown"`, "byurl", lockfile.NotLocked},

@@ -57,6 +57,9 @@ func (r *requirementsReader) take(s *source, text string, line int) error {
 	if !joined {
 		value = strings.Join(words[1:], " ")
 	}
+	if strings.HasPrefix(option, "-") && (strings.ContainsAny(text, pipQuotes) || joined && option == "-r") {
+		return fmt.Errorf("option %.40q: write what belongs to it without quotes, backslashes and, if it is short, an equals sign", option)
+	}
 	switch {
 	case option == "-r" || option == "--requirement":
 		return r.include(s, value, line)
@@ -78,6 +81,9 @@ func (r *requirementsReader) take(s *source, text string, line int) error {
 	return r.add(e)
 }
 
+// pipQuotes are what pip splits options by as a shell does, so that they hide options, or make one of several.
+const pipQuotes = "\"'\\"
+
 // pipOptions are the options that say nothing about what is installed once it has to have a hash.
 var pipOptions = []string{
 	"-i", "--index-url", "--pypi-url", "--extra-index-url", "--no-index", "-f", "--find-links", "--no-binary", "--only-binary",
@@ -95,11 +101,14 @@ func onlyOptions(words []string) error {
 	return nil
 }
 
+// pipInclude is what names the same file for pip, which knows URLs, absolute paths and variables of the environment.
+var pipInclude = regexp.MustCompile(`^[A-Za-z0-9_.+@][A-Za-z0-9_.+@/-]*$`)
+
 // include reads another file of the lockfile's folder.
 func (r *requirementsReader) include(s *source, name string, line int) error {
 	name = strings.TrimSpace(name)
-	if strings.Contains(name, "://") {
-		return fmt.Errorf("-r %.200q: only files are followed", name)
+	if !pipInclude.MatchString(name) {
+		return fmt.Errorf("-r %.200q: only files are followed, by plain names relative to this one", name)
 	}
 	other, err := s.beside(name)
 	if err != nil {
@@ -135,6 +144,9 @@ func pipLines(text []byte) ([]pipLine, error) {
 	if i := bytes.IndexAny(text, "\v\f\x1c\x1d\x1e\x1f\u0085\u2028\u2029"); i >= 0 {
 		return nil, fmt.Errorf("line %d: a character that ends the line for pip only", 1+bytes.Count(text[:i], []byte("\n")))
 	}
+	if err := checkCoding(text); err != nil {
+		return nil, err
+	}
 	var lines []pipLine
 	var joined strings.Builder
 	first, number := 0, 0
@@ -151,9 +163,6 @@ func pipLines(text []byte) ([]pipLine, error) {
 			first = number
 		}
 		comment := strings.HasPrefix(strings.TrimSpace(line), "#")
-		if m := pipCoding.FindStringSubmatch(line); comment && number <= 2 && m != nil && !strings.EqualFold(strings.ReplaceAll(m[1], "-", ""), "utf8") {
-			return nil, fmt.Errorf("line %d: encoding %.40q, want UTF-8", number, m[1])
-		}
 		if body, continued := strings.CutSuffix(line, "\\"); continued && !comment {
 			joined.WriteString(strings.Trim(body, "\\"))
 			continue
@@ -166,6 +175,18 @@ func pipLines(text []byte) ([]pipLine, error) {
 	}
 	end()
 	return lines, nil
+}
+
+// checkCoding refuses another encoding, which pip takes from a comment in one of the first two lines. Lines end here
+// at no other character than \n.
+func checkCoding(text []byte) error {
+	for i, line := range bytes.SplitN(text, []byte("\n"), 3)[:min(2, 1+bytes.Count(text, []byte("\n")))] {
+		m := pipCoding.FindSubmatch(line)
+		if bytes.Contains(line, []byte("#")) && m != nil && !strings.EqualFold(strings.ReplaceAll(string(m[1]), "-", ""), "utf8") {
+			return fmt.Errorf("line %d: encoding %.40q, want UTF-8", i+1, m[1])
+		}
+	}
+	return nil
 }
 
 var (
@@ -182,6 +203,9 @@ func pipRequirement(text string, line int) (Entry, error) {
 		spec, options = strings.TrimSpace(text[:m[0]]), text[m[2]:]
 	}
 	e := pipSpec(spec, line)
+	if strings.ContainsAny(options, pipQuotes) {
+		return e, fmt.Errorf("options of %.100q: write them without quotes and backslashes", e.Name)
+	}
 	words := strings.Fields(options)
 	for i := 0; i < len(words); i++ {
 		option, value, joined := strings.Cut(words[i], "=")
@@ -255,6 +279,8 @@ func pipURL(place string, line int, editable bool) Entry {
 	switch {
 	case strings.HasPrefix(scheme, "git") || ok && strings.ContainsRune(scheme, '+'):
 		e.problem(FromGit, "it comes from %s", place)
+	case !ok && strings.Contains(place, ":") && !strings.HasPrefix(place, "file:"):
+		e.problem(FromURL, "it comes from %s", place)
 	case !ok || scheme == "file" || editable:
 		e.problem(FromPath, "it comes from %s", place)
 	default:

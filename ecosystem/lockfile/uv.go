@@ -31,6 +31,9 @@ func readUV(s *source) (list, error) {
 	default:
 		return list{}, errors.New("version is not a number")
 	}
+	if f.table["distribution"] != nil {
+		return list{}, errors.New("it has [[distribution]], which is an old name of [[package]]: let uv write it again")
+	}
 	return readPackages(f, "package", "v1", (*Entry).uvFiles, (*Entry).uvSource)
 }
 
@@ -49,14 +52,14 @@ func (e *Entry) uvSource(p table) error {
 			return err
 		case place == "":
 			continue
-		case len(source) > 1 && key != "url" && key != "git": // which have a subdirectory
+		case len(source) > 1 && (key != "url" && key != "git" || source["subdirectory"] == nil || len(source) > 2):
 			return fmt.Errorf("source %q is not alone", key)
 		case place == "." && (key == "editable" || key == "virtual"):
 			e.Name = ""
 			return nil
 		}
 		e.Source = place
-		if key == "registry" && !strings.HasPrefix(place, "https://") && !strings.HasPrefix(place, "http://") {
+		if key == "registry" && (strings.HasPrefix(place, "file:") || !strings.Contains(place, ":")) {
 			problem = FromPath
 		}
 		if problem != "" {

@@ -93,6 +93,8 @@ func checkNode(n *yaml.Node, depth int) error {
 		lines := make(map[string]int, len(n.Content)/2)
 		for key := range pairs(n) {
 			switch before := lines[key.Value]; {
+			case key.Kind == yaml.ScalarNode && key.Style&yaml.TaggedStyle != 0:
+				return fmt.Errorf("line %d: key %.100q has a tag, by which it may be another", key.Line, key.Value)
 			case key.Kind != yaml.ScalarNode:
 				return fmt.Errorf("line %d: a key that is not plain text", key.Line)
 			case before > 0:

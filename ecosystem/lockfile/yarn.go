@@ -211,10 +211,16 @@ func (p classicPackage) entry(pattern string) (Entry, error) {
 	if strings.HasPrefix(resolved, "git") || strings.HasSuffix(resolved, ".git") || gitHosted(resolved) {
 		problem = FromGit
 	}
+	if problem == FromPath && strings.Contains(resolved, "://") {
+		problem = FromURL // which the client takes before it looks for the file
+	}
 	if problem != "" {
 		e.problem(problem, "it comes from %s", cmp.Or(resolved, wanted))
 	}
 	e.is("npm", name, p.fields["version"])
+	if resolved == "" {
+		e.problem(NotLocked, "the lockfile does not say where it was resolved, so the client resolves it again")
+	}
 	if problem == FromGit || problem == FromPath {
 		return e, nil
 	}
