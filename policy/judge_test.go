@@ -76,7 +76,7 @@ func TestVariables(t *testing.T) {
 		{published(full), `"test" in attributes["com.example.build"].steps && attributes["com.example.build"].steps.size() == 2`, true},
 		{published(full), `"com.example.build" in attributes && !("com.example.other" in attributes) && attributes.namespace == "x"`, true},
 		{published(full), `has(attributes.other)`, false},
-		{published(full), `"aiGeneration" in attributes`, false},
+		{published(full), `"ai" + "Generation" in attributes`, false},
 		{published(" {\n\"a\": 1 } \n"), `attributes.a == 1 && !ai.declared`, true},
 		{published(full), `attributes["com.example.build"].host.startsWith("ci-")`, true},
 		{published(full), `attributes == {"namespace": "x"}`, false},

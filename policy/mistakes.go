@@ -20,7 +20,7 @@ func (mistakes) Name() string { return "countersign.mistakes" }
 
 func (mistakes) Validate(_ *cel.Env, _ cel.ValidatorConfig, a *ast.AST, issues *cel.Issues) {
 	ast.PostOrderVisit(a.Expr(), ast.NewExprVisitor(func(e ast.Expr) {
-		if field(e) == "attributes.aiGeneration" {
+		if generationByName(e) {
 			issues.ReportErrorAtID(e.ID(), "write ai, whose fields have types: declared, extent, tools, reviewedBy")
 		}
 		switch e.Kind() {
@@ -40,11 +40,34 @@ func (mistakes) Validate(_ *cel.Env, _ cel.ValidatorConfig, a *ast.AST, issues *
 	}))
 }
 
+// generationByName reports whether e looks for aiGeneration among the attributes, where it never is: what a rule forbids
+// of it would be allowed.
+func generationByName(e ast.Expr) bool {
+	if name := field(e); name != "" && e.Kind() != ast.CallKind {
+		return strings.EqualFold(name, "attributes.aiGeneration")
+	}
+	name, ok := literal(e)
+	return ok && strings.EqualFold(name, "aiGeneration")
+}
+
+// literal is a text that is written in the expression.
+func literal(e ast.Expr) (string, bool) {
+	if e.Kind() != ast.LiteralKind {
+		return "", false
+	}
+	text, ok := e.AsLiteral().Value().(string)
+	return text, ok
+}
+
 func checkCall(call ast.CallExpr, issues *cel.Issues) {
 	switch args := call.Args(); call.FunctionName() {
 	case overloads.Matches:
 		if pattern := args[len(args)-1]; pattern.Kind() != ast.LiteralKind {
 			issues.ReportErrorAtID(pattern.ID(), "the regular expression must be written here: it may not come from a value")
+		}
+	case overloads.StartsWith, overloads.Contains:
+		if call.IsMemberFunction() {
+			checkSpelling(call.Target(), args[0], issues)
 		}
 	case operators.Equals, operators.NotEquals:
 		checkWord(args[0], args[1], issues)
@@ -60,13 +83,22 @@ func checkCall(call ast.CallExpr, issues *cel.Issues) {
 
 // checkWord refuses a comparison of a variable with a text that it never is.
 func checkWord(variable, text ast.Expr, issues *cel.Issues) {
+	checkSpelling(variable, text, issues)
 	name := field(variable)
 	known, limited := words[name]
-	if !limited || text.Kind() != ast.LiteralKind {
-		return
-	}
-	if word, ok := text.AsLiteral().Value().(string); ok && !slices.Contains(known, word) {
+	if word, ok := literal(text); ok && limited && !slices.Contains(known, word) {
 		issues.ReportErrorAtID(text.ID(), "%s is never %q: it is one of %s", name, word, strings.Join(known, ", "))
+	}
+}
+
+// checkSpelling refuses to compare a purl, which is percent-encoded, with a pattern, which is not, or the other way round.
+func checkSpelling(variable, text ast.Expr, issues *cel.Issues) {
+	word, _ := literal(text)
+	switch name := field(variable); {
+	case name == "purl" && strings.Contains(word, "/@"):
+		issues.ReportErrorAtID(text.ID(), "no purl has %q: write %%40 for the @ of a scope", word)
+	case name == "pinNamespace" && strings.Contains(word, "%"):
+		issues.ReportErrorAtID(text.ID(), "no pinNamespace has %q: it is not percent-encoded", word)
 	}
 }
 

@@ -88,7 +88,7 @@ func TestParseRefuses(t *testing.T) {
 		"a word on the left":      {rule(`"publish" == basis`), `p.toml: line 5, column 12: basis is never "publish"`},
 		"a word in a list":        {rule(`ai.extent in ["none", "some"]`), `p.toml: line 5, column 34: ai.extent is never "some"`},
 		"ai among attributes":     {rule(`attributes.aiGeneration.extent == "none"`), "p.toml: line 5, column 22: write ai, whose fields have types"},
-		"ai by index":             {rule(`attributes["aiGeneration"].extent == "none"`), "p.toml: line 5, column 22: write ai, whose fields have types"},
+		"ai by index":             {rule(`attributes["aiGeneration"].extent == "none"`), "p.toml: line 5, column 23: write ai, whose fields have types"},
 		"ai asked for":            {rule(`has(attributes.aiGeneration)`), "p.toml: line 5, column 15: write ai, whose fields have types"},
 		"a duration":              {rule(`now - countersignedAt > duration("3d")`), "p.toml: line 5, column 45: invalid duration argument"},
 		"a timestamp":             {rule(`now > timestamp("2026-01-01")`), "p.toml: line 5, column 28: invalid timestamp argument"},

@@ -122,6 +122,8 @@ func TestParsePinsRefusals(t *testing.T) {
 		"require in capitals":        {pin(`require = "Publisher"`), `require is "Publisher"`},
 		"mode of no kind":            {pin(`mode = "ignore"`), `mode is "ignore"`},
 		"mode for the default":       {pin(`mode = "reject"`), `mode is "reject"`},
+		"status age of five digits":  {pin(`status_max_age = "99999s"`), ""},
+		"status age of six digits":   {pin(`status_max_age = "100000s"`), "status_max_age"},
 		"status age empty":           {pin(`status_max_age = ""`), "status_max_age"},
 		"status age a number":        {pin(`status_max_age = 72`), "line 6"},
 		"status age 0":               {pin(`status_max_age = "0h"`), "status_max_age"},

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -151,9 +152,12 @@ func (ai *AIGeneration) check() error {
 			return errors.New("aiGeneration: a tool needs a name and a version")
 		}
 	}
-	for _, id := range ai.ReviewedBy {
+	for i, id := range ai.ReviewedBy {
 		if err := checkDigest("aiGeneration: reviewedBy", id); err != nil {
 			return err
+		}
+		if slices.Contains(ai.ReviewedBy[:i], id) { // policies count them
+			return fmt.Errorf("aiGeneration: reviewedBy: %s is there twice", id)
 		}
 	}
 	return nil

@@ -129,3 +129,27 @@ func FuzzSpellings(f *testing.F) {
 		}
 	})
 }
+
+// What is between two quotes, or is a text between them, becomes something else: what a fuzzer of bytes takes long to find.
+func FuzzSpelledParts(f *testing.F) {
+	documents := spelled()
+	for i := range documents {
+		for at, part := range []string{`a\u0022`, `","digest":{"`, "é", "\ufeff", `sha256":"x","sha256`, "AAA\n=", "AAAA", "AA==", "AB==", "A===", "2026-03-03T12:00:00z",
+			"0001-01-01T00:00:00Z", "2026-02-30T12:00:00Z", `{"a":1,"a":2}`, `:{}}}`, `}}],"predicateType":`, strings.Repeat("[", 20), "null", "1e3", "\x7f", ` : `, ``} {
+			for slot := range 12 {
+				f.Add(uint8(i), uint8(at+3*slot), []byte(part), uint8(2*at+7*slot), []byte(`x`))
+			}
+		}
+	}
+	f.Fuzz(func(t *testing.T, document, first uint8, one []byte, second uint8, other []byte) {
+		i := int(document) % len(documents)
+		parts := strings.Split(string(documents[i]), `"`)
+		parts[int(first)%len(parts)] = string(one)
+		for _, second := range []func(){func() {}, func() { parts[int(second)%len(parts)] = string(other) }} {
+			second()
+			if d := readers[i].disagreement([]byte(strings.Join(parts, `"`))); d != "" {
+				t.Fatal(d)
+			}
+		}
+	})
+}

@@ -39,6 +39,9 @@ func ParseStatusBundle(data []byte) (*StatusBundle, error) {
 	if len(data) > MaxStatusBundle {
 		return nil, fmt.Errorf("status: %d bytes, at most %d are allowed", len(data), MaxStatusBundle)
 	}
+	if beside := len(data) - longestBase64(data); beside > MaxBundle {
+		return nil, fmt.Errorf("status: %d bytes beside the document, at most %d are allowed", beside, MaxBundle)
+	}
 	var w statusBundleWire
 	if err := strict.JSON(data, &w); err != nil {
 		return nil, fmt.Errorf("status: %w", err)
@@ -69,6 +72,22 @@ func ParseStatusBundle(data []byte) (*StatusBundle, error) {
 		}
 	}
 	return b, nil
+}
+
+// longestBase64 is the length of the longest run of base64 characters: in a status that is large, its document. All else
+// is small, or a mirror's list of thirty million empty envelopes, which would be fifty times as large once it is read.
+func longestBase64(data []byte) (longest int) {
+	run := 0
+	for _, c := range data {
+		switch {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '/' <= c && c <= '9', c == '+', c == '=':
+			run++
+			longest = max(longest, run)
+		default:
+			run = 0
+		}
+	}
+	return longest
 }
 
 // JSON is the compact wire form.

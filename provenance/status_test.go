@@ -226,6 +226,9 @@ func TestStatusFromOwnStore(t *testing.T) {
 	b.Bridge = bridge
 	_, err = provenance.NewVerifier().Status(b.JSON(), pin, chainOf(w.envelopes()), nil)
 	wantCode(t, "bridge in the bundle", err, "verified")
+	b.Bridge = s.log.bridge(12, 20, w.newKeys()...)
+	_, err = provenance.NewVerifier().Status(b.JSON(), pin, chainOf(w.envelopes()), []*provenance.Bridge{bridge})
+	wantCode(t, "bridge at hand, another in the bundle", err, "verified")
 	_, err = provenance.NewVerifier().Status(data, pin, chainOf(newWorld("other.example").envelopes()), nil)
 	wantCode(t, "another registry's chain", err, provenance.IdentityMismatch)
 }
@@ -408,6 +411,15 @@ func TestStatusSizes(t *testing.T) {
 	wantError(t, "a document too large", err, "at most 67108864")
 	_, err = provenance.ParseStatusBundle(make([]byte, provenance.MaxStatusBundle+1))
 	wantError(t, "a status too large", err, "at most 100663296")
+	d := newWorld(registry).statusPlan().document
+	d.Withdrawals, d.Logs[0].Size = nil, 1<<20
+	for i := range uint64(60_000) {
+		d.Withdrawals = append(d.Withdrawals, provenance.WithdrawnCoordinate{Purl: fmt.Sprintf("pkg:npm/malware-%d@1.0.0", i), Origin: d.Logs[0].Origin,
+			Index: 1 + i, WithdrawnAt: provenance.At(dayTwo), Reason: strings.Repeat("x", 1024)})
+	}
+	d.Ended = nil
+	_, err = d.JSON()
+	wantError(t, "a document too large to be written", err, "at most 67108864")
 }
 
 // A list may be long: what takes the square of their length would be felt here.

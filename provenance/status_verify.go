@@ -61,7 +61,10 @@ func (v *Verifier) Status(data []byte, pin *Pin, chain *Chain, bridges []*Bridge
 	if sha256.Sum256(b.Document) != digest {
 		return nil, refuse(ArtifactDigestMismatch, "the status document is not the one that the registry committed to")
 	}
-	return s, s.open(b.Document)
+	if err := s.open(b.Document); err != nil {
+		return nil, err
+	}
+	return s, nil
 }
 
 // read takes over what the statement says, and gives the digest of the document.

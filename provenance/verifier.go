@@ -6,6 +6,7 @@ import "strings"
 // heads that it found good. It is safe for concurrent use. What it remembers is bounded, and changes no answer.
 type Verifier struct {
 	chains       *memo[string, *Chain] // by the JSON of their envelopes
+	histories    *memo[string, *Chain] // by the digest of the last payload, which goes back to the first
 	certificates *memo[certificate, *certified]
 	notes        *memo[string, *Checkpoint]
 	heads        *memo[headOf, signerCount]
@@ -35,7 +36,7 @@ type signerCount struct{ active, ended int }
 
 // NewVerifier remembers nothing yet.
 func NewVerifier() *Verifier {
-	return &Verifier{newMemo[string, *Chain](64), newMemo[certificate, *certified](16384), newMemo[string, *Checkpoint](1024), newMemo[headOf, signerCount](1024)}
+	return &Verifier{newMemo[string, *Chain](64), newMemo[string, *Chain](64), newMemo[certificate, *certified](16384), newMemo[string, *Checkpoint](1024), newMemo[headOf, signerCount](1024)}
 }
 
 // Verify answers a Request by the steps of the package comment, in their order. The error is a *Refusal (no), an
@@ -100,7 +101,9 @@ func (v *Verifier) parseChain(pin *Pin, envelopes []*Envelope) (*Chain, error) {
 	if err != nil {
 		return nil, refuse(IdentityMismatch, "%v", err)
 	}
-	return v.chains.put(key, c), nil
+	// Other signatures of the same versions, or in another order, make no other chain: a mirror can write very many, and
+	// everything remembered of each would hold on to its own.
+	return v.chains.put(key, v.histories.put(c.Last().Envelope.PayloadDigest(), c)), nil
 }
 
 // enrolment verifies that e, whose payload has the digest, is a certificate by an enrolment key of id that is not ended,

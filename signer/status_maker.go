@@ -55,6 +55,9 @@ func (s *Service) untilOld() time.Duration {
 		return 0
 	}
 	now, _ := s.now()
+	if at.at.Sub(now) > clockSkew { // made by a clock that was set right since: consumers who ask for its age refuse it
+		return 0
+	}
 	return max(0, min(s.StatusInterval-now.Sub(at.at), s.StatusInterval))
 }
 
@@ -125,7 +128,8 @@ func (s *Service) lastStated() (stated, bool) {
 	return s.state.Load().last(func(at stated) bool { return at.Origin != s.log.Origin() || at.Index < covered })
 }
 
-// serve gives everybody a status from now on; s.serving is held.
+// serve gives everybody a status from now on; s.serving is held. If the ledger cannot be read now, the one before stays
+// until somebody asks again.
 func (s *Service) serve(at stated, document []byte) *served {
 	now := &served{stated: at}
 	data, err := s.data(at.Ref)
@@ -137,7 +141,8 @@ func (s *Service) serve(at stated, document []byte) *served {
 		}
 	}
 	if err != nil {
-		s.Logger.Error("a status cannot be served", "registry", s.Registry, "error", err)
+		s.Logger.Error("a status cannot be served now; the one before is", "registry", s.Registry, "error", err)
+		return s.served.Load()
 	}
 	s.served.Store(now)
 	return now

@@ -174,6 +174,20 @@ func TestStatusInterval(t *testing.T) {
 	s.statusThat("one by the earlier clock", func(status *provenance.Status) bool { return status.At.Before(at) })
 }
 
+// A status from a clock that was a day ahead is refused by whoever asks for its age: it is not left for an interval.
+func TestStatusFromTheFuture(t *testing.T) {
+	w := newWorld(t, 1, 1, reporting)
+	s := newSite(t, w, signer.Limits{}, nil)
+	ahead := s.statusThat("the first", func(*provenance.Status) bool { return true })
+	w.later(-24 * time.Hour)
+	s = newSite(t, w, signer.Limits{}, nil)
+	s.statusThat("one by the right clock", func(status *provenance.Status) bool { return status.At.Before(ahead.At) })
+	time.Sleep(100 * time.Millisecond)
+	if n := w.statuses(); n != 2 {
+		t.Errorf("%d statuses", n)
+	}
+}
+
 // An interval of 0 makes none; one that is there is served all the same.
 func TestStatusOff(t *testing.T) {
 	w := newWorld(t, 1, 1, nil)
@@ -321,19 +335,26 @@ func TestStatusSecondLog(t *testing.T) {
 	if got := s.status(); got == nil || got.Index != first.Index || got.Origin != first.Origin {
 		t.Errorf("%+v", got)
 	}
+	w.accepted(w.submission("@acme/widget", "3.0.0", "content"))
+	w.withdraw("pkg:npm/%40acme/widget@3.0.0", "malware") // which it does not cover
+	w.restart()
+	s = newSite(t, w, signer.Limits{}, nil)
+	if got := s.status(); got == nil || got.Index != first.Index || got.Origin != first.Origin {
+		t.Errorf("after a withdrawal in the open log: %+v", got)
+	}
 	w.stop()
 	reporting(&w.config)
 	w.start()
 	s = newSite(t, w, signer.Limits{}, nil)
 	next := s.statusThat("one of the open log", func(status *provenance.Status) bool { return status.Origin == w.Origin() && lists(widget)(status) })
-	if got, _ := next.Withdrawn(widget); got.Origin != o.Ref.Origin || got.Index != o.Ref.Index || len(next.Document.Logs) != 2 || !next.Supersedes(first) || len(next.Document.Withdrawals) != 1 {
+	if got, _ := next.Withdrawn(widget); got.Origin != o.Ref.Origin || got.Index != o.Ref.Index || len(next.Document.Logs) != 2 || !next.Supersedes(first) || len(next.Document.Withdrawals) != 2 {
 		t.Errorf("%+v", next.Document)
 	}
 	w.withdraw("pkg:npm/%40acme/widget@2.0.0", "malware")
 	s.statusThat("both", lists("pkg:npm/%40acme/widget@2.0.0"))
 	w.restart()
 	s = newSite(t, w, signer.Limits{}, nil)
-	if got := s.status(); got == nil || !lists(widget)(got) || len(got.Document.Withdrawals) != 2 {
+	if got := s.status(); got == nil || !lists(widget)(got) || len(got.Document.Withdrawals) != 3 {
 		t.Errorf("%+v", got)
 	}
 	w.stop()
@@ -399,6 +420,44 @@ func TestStatusOfAStrangeLog(t *testing.T) {
 	}
 	w.stop()
 	must(t, signer.CheckState(w.db, registry))
+}
+
+// A status that covers all there is, of a document that nobody can make again, is replaced by one that everybody can.
+func TestStatusOfAStrangeDocument(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	w.accepted(w.submission("@acme/widget", "1.0.0", "content"))
+	w.stop()
+	log, err := w.db.Log(w.Origin())
+	must(t, err)
+	strange := log.Size()
+	data, err := (&provenance.StatusStatement{Registry: registry, Origin: w.Origin(), Identity: w.fingerprint(), Size: strange, At: time.Now(), Document: [32]byte{1}}).Statement()
+	must(t, err)
+	hostile{w}.log(data, true)
+	w.reopen(nil)
+	w.start()
+	until(t, "signed to the end", func() bool { return w.Status().Checkpoint == w.Status().Size })
+	w.stop()
+	reporting(&w.config)
+	w.start()
+	newSite(t, w, signer.Limits{}, nil).statusThat("an honest one", func(s *provenance.Status) bool { return s.Index > strange })
+}
+
+// Withdrawals that follow one another without end do not put the status off without end.
+func TestStatusUnderAFlood(t *testing.T) {
+	w := newWorld(t, 1, 1, func(c *signer.Config) {
+		c.StatusInterval = time.Hour
+		signer.WithStatusDelay(c, time.Second)
+	})
+	s := newSite(t, w, signer.Limits{}, nil)
+	s.statusThat("the first", func(*provenance.Status) bool { return true })
+	for i := range 2000 {
+		w.accepted(w.submission("@acme/widget", fmt.Sprintf("%d.0.0", i), "content"))
+		w.withdraw(fmt.Sprintf("pkg:npm/%%40acme/widget@%d.0.0", i), "malware")
+		if len(s.status().Document.Withdrawals) > 0 {
+			return
+		}
+	}
+	t.Error("no status came between")
 }
 
 // A status statement is state and has no key of its own.

@@ -298,6 +298,33 @@ func TestWithdrawRefuses(t *testing.T) {
 	w.audit()
 }
 
+// Each answer is about the purl at its place; a release of very many files is not all told.
+func TestWithdrawAnswersInOrder(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	s := newSite(t, w, signer.Limits{}, nil)
+	s.submit(s.submission("@acme/widget", "1.0.0", "content"))
+	for i := range 102 {
+		file := fmt.Sprintf("acme_kit-1.0.0-py%d-none-any.whl", i)
+		c, err := provenance.NewCoordinate("pypi", "acme-kit", "1.0.0", file)
+		must(t, err)
+		s.accepted(w.signed(provenance.Draft{Registry: registry, Coordinate: c, FileName: file, Digests: digestsOf(file), SignedAt: time.Now()}, w.publisher))
+	}
+	purls := []string{"x", widget, "pkg:pypi/acme-kit@1", widget}
+	var list []signer.WithdrawalRequest
+	for _, purl := range purls {
+		list = append(list, signer.WithdrawalRequest{Purl: purl, Reason: "malware"})
+	}
+	got := s.withdrawals(list...)
+	for i, want := range []int{http.StatusBadRequest, http.StatusCreated, http.StatusBadRequest, http.StatusOK} {
+		if got[i].Purl != purls[i] || got[i].Status != want {
+			t.Errorf("%d: %+v", i, got[i])
+		}
+	}
+	if p := got[2].Problem; len(p.Coordinates) != 100 || !strings.HasSuffix(p.Detail, " and 2 more") {
+		t.Errorf("%d coordinates: %s", len(p.Coordinates), p.Detail)
+	}
+}
+
 // A caller that may only withdraw can read what it may withdraw, no more.
 func TestWithdrawRoleReads(t *testing.T) {
 	w := newWorld(t, 1, 1, nil)
@@ -311,6 +338,13 @@ func TestWithdrawRoleReads(t *testing.T) {
 		t.Errorf("%d %s", got.status, got.body)
 	}
 	get("pkg:npm/%40acme/gadget@1.0.0").refused(t, signer.CallerNotAuthorized)
+	s.submit(s.submission("@acme/widget", "1.0.0", "content"))
+	body := withdrawalsBody(t, signer.WithdrawalRequest{Purl: widget, Reason: "malware"})
+	var out []withdrawalAnswer
+	decode(t, s.do(clientOf(t, narrow), http.MethodPost, s.signing+withdrawals, jsonType, body).body, &out)
+	if out[0].Status != http.StatusCreated {
+		t.Errorf("%+v", out)
+	}
 }
 
 // An identity that expired, or that excludes all that will be logged, does not withdraw either.
@@ -520,6 +554,34 @@ func TestWithdrawnRelease(t *testing.T) {
 	s.get(path).refused(t, signer.Withdrawn)
 	if l := s.batchLines([]byte(`{"purls":["` + release + `"]}`)); signer.CodeOf(l[0].Problem.Type) != signer.Withdrawn {
 		t.Errorf("%+v", l)
+	}
+}
+
+// An answer does not grow for ever: past a size the lines that are left are not there, and the last one is whole.
+func TestPublicBatchIsCutOff(t *testing.T) {
+	w := newWorld(t, 1, 1, nil)
+	s := newSite(t, w, signer.Limits{}, nil)
+	attributes := []byte(`{"x":"` + strings.Repeat("x", 22<<10) + `"}`)
+	for _, file := range []string{"acme_kit-1.0.0.tar.gz", "acme_kit-1.0.0.zip", "acme_kit-1.0.0-py3-none-any.whl"} {
+		c, err := provenance.NewCoordinate("pypi", "acme-kit", "1.0.0", file)
+		must(t, err)
+		s.accepted(w.signed(provenance.Draft{Registry: registry, Coordinate: c, FileName: file, Digests: digestsOf(file), SignedAt: time.Now(), Attributes: attributes}, w.publisher))
+	}
+	const release = `"pkg:pypi/acme-kit@1"`
+	lines := s.batchLines([]byte(`{"purls":[` + strings.Repeat(release+",", 999) + release + `]}`))
+	size, last := 0, 0
+	for _, l := range lines {
+		last = 0
+		for _, b := range l.Bundles {
+			last += len(b)
+		}
+		if len(l.Bundles) != 3 || l.Status != http.StatusOK {
+			t.Fatalf("%d bundles, %d", len(l.Bundles), l.Status)
+		}
+		size += last + len(`[,,]`)
+	}
+	if len(lines) == 1000 || size < 64<<20 || size-last-len(`[,,]`) >= 64<<20 {
+		t.Errorf("%d lines, %d bytes of bundles, %d in the last", len(lines), size, last)
 	}
 }
 

@@ -75,6 +75,7 @@ func refusedAttributes() []vector {
 		{"ai-tool-version-missing", "A tool without a version.", ai(within("tools", drop("version")))},
 		{"ai-tool-unknown-member", "A tool with an unknown member.", ai(within("tools", add("vendor", "x")))},
 		{"ai-reviewers-missing", "reviewedBy must be there.", ai(drop("reviewedBy"))},
+		{"ai-reviewer-twice", "Each of them once: policies count them.", ai(set("reviewedBy", texts(key("reviewer").fingerprint(), key("reviewer").fingerprint())))},
 		{"ai-reviewer-name", "Reviewers are named by their keys' fingerprints.", ai(set("reviewedBy", texts("alice")))},
 		{"ai-unknown-member", "The one attribute with a defined shape has no other members.", ai(add("share", 30))},
 		{"ai-recased", "A name that differs from it in case: a lenient reader would take one for the other.", attributes(object{{"aigeneration", "none"}})},
