@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,8 +18,8 @@ import (
 )
 
 // Cache is a folder in which what was verified once is kept, for the next run and for runs without a network. Each
-// registry identity has a folder of its own in it: identity.json, enrolments.json and status.json once, and packs of
-// bundles without what those have. Reading ten thousand bundles is so many reads of one file, after one look into its
+// registry identity has a folder of its own in it: its identity, the certificates and the newest status once, and packs of bundles
+// without what those have. Reading ten thousand bundles is so many reads of one file, after one look into its
 // index.
 //
 // Files appear whole, under new names, and are never changed, so any number of runs may use it at once and be killed at
@@ -32,8 +34,8 @@ type Cache struct {
 }
 
 const (
-	mergeAt    = 8 // packs of one identity
-	staleAfter = 24 * time.Hour
+	mergeAt  = 8  // packs of one identity
+	maxLooks = 20 // at files that another run replaces meanwhile
 )
 
 func (c *Cache) String() string { return "the cache" }
@@ -41,24 +43,6 @@ func (c *Cache) String() string { return "the cache" }
 // folder is that of one identity.
 func (c *Cache) folder(reg *Registry) string {
 	return filepath.Join(c.Folder, strings.TrimPrefix(reg.Identity, "sha256:"))
-}
-
-// recall learns what earlier runs knew of a registry, and gives the status document they had.
-func (c *Cache) recall(reg *Registry) (status []byte) {
-	folder := c.folder(reg)
-	if data, err := readBounded(filepath.Join(folder, "identity.json"), provenance.MaxBundle); err == nil {
-		if envelopes, err := provenance.ParseEnvelopes(data); err == nil {
-			reg.Meet(envelopes)
-		}
-	}
-	if data, err := readBounded(filepath.Join(folder, "enrolments.json"), 1<<30); err == nil {
-		if envelopes, err := provenance.ParseEnvelopes(data); err == nil {
-			reg.enrolAll(envelopes)
-		}
-	}
-	reg.forgetGrowth()
-	status, _ = readBounded(filepath.Join(folder, "status.json"), provenance.MaxStatusBundle)
-	return status
 }
 
 // Introduce does nothing: see recall.
@@ -76,13 +60,21 @@ func (c *Cache) Find(ctx context.Context, reg *Registry, wanted []provenance.Coo
 	})
 }
 
-func kept(packs []*pack, key [32]byte) [][]byte {
+// kept are the bundles in all packs, the newest first: those of some files of a release may be in one, and others' in
+// another.
+func kept(packs []*pack, key [32]byte) (bundles [][]byte) {
 	for _, p := range packs {
-		if data := p.get(key); len(data) > 0 {
-			return bytes.Split(data, []byte("\n"))
+		data := p.get(key)
+		if len(data) == 0 {
+			continue
+		}
+		for b := range bytes.SplitSeq(data, []byte("\n")) {
+			if !slices.ContainsFunc(bundles, func(k []byte) bool { return bytes.Equal(k, b) }) {
+				bundles = append(bundles, b)
+			}
 		}
 	}
-	return nil
+	return bundles
 }
 
 // packs opens those of an identity, the newest first. What is no pack is passed over.
@@ -92,16 +84,33 @@ func (c *Cache) packs(reg *Registry) []*pack {
 	if packs, known := c.open[reg.Identity]; known {
 		return packs
 	}
-	var packs []*pack
-	for _, name := range slices.Backward(packNames(c.folder(reg))) {
-		if p, err := openPack(name); err == nil {
-			packs = append(packs, p)
-		}
-	}
+	packs := openPacks(c.folder(reg))
 	if c.open == nil {
 		c.open = make(map[string][]*pack)
 	}
 	c.open[reg.Identity] = packs
+	return packs
+}
+
+// openPacks looks again if another run merged them away between the look and the opening.
+func openPacks(folder string) (packs []*pack) {
+	for range maxLooks {
+		gone := false
+		for _, name := range slices.Backward(packNames(folder)) {
+			p, err := openPack(name)
+			if err == nil {
+				packs = append(packs, p)
+			}
+			gone = gone || errors.Is(err, fs.ErrNotExist)
+		}
+		if !gone {
+			break
+		}
+		for _, p := range packs {
+			p.close()
+		}
+		packs = nil
+	}
 	return packs
 }
 
@@ -143,12 +152,12 @@ func (c *Cache) flush(reg *Registry, v *provenance.Verifier) error {
 	err := c.remember(reg, v)
 	if w := c.writing[reg.Identity]; w != nil {
 		delete(c.writing, reg.Identity)
-		err = errors.Join(err, w.publish())
+		err = errors.Join(err, w.publish(time.Now().UnixNano()))
 		if err == nil {
 			err = c.merge(c.folder(reg))
 		}
-		sweep(c.folder(reg))
 	}
+	sweep(c.folder(reg))
 	for _, p := range c.open[reg.Identity] {
 		p.close()
 	}
@@ -156,36 +165,7 @@ func (c *Cache) flush(reg *Registry, v *provenance.Verifier) error {
 	return err
 }
 
-// remember writes the identity, the certificates and the status, if there is more of them than was read.
-func (c *Cache) remember(reg *Registry, v *provenance.Verifier) error {
-	grown, status := reg.growth()
-	if !grown && status == nil {
-		return nil
-	}
-	folder := c.folder(reg)
-	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return err
-	}
-	again := newRegistry(reg.pin()) // what another run may have written meanwhile
-	kept := c.recall(again)
-	if chain := again.Chain(); chain != nil {
-		reg.Meet(chain.Envelopes())
-	}
-	for _, envelopes := range again.Enrolments() {
-		reg.enrolAll(envelopes)
-	}
-	var failed []error
-	if chain := reg.Chain(); grown && chain != nil {
-		failed = append(failed, replace(filepath.Join(folder, "identity.json"), provenance.EncodeEnvelopes(chain.Envelopes())))
-		failed = append(failed, replace(filepath.Join(folder, "enrolments.json"), provenance.EncodeEnvelopes(reg.certificates())))
-	}
-	if s, err := v.Status(kept, reg.pin(), reg.Chain(), nil); status != nil && (err != nil || reg.status.Supersedes(s)) {
-		failed = append(failed, replace(filepath.Join(folder, "status.json"), status))
-	}
-	return errors.Join(failed...)
-}
-
-// merge makes one pack of many.
+// merge makes one pack of many. It takes the place of the newest of them: what another run adds meanwhile is newer.
 func (c *Cache) merge(folder string) error {
 	names := packNames(folder)
 	if len(names) < mergeAt {
@@ -202,7 +182,7 @@ func (c *Cache) merge(folder string) error {
 			return err
 		}
 	}
-	if err := w.publish(); err != nil {
+	if err := w.publish(timeOf(names[len(names)-1])); err != nil {
 		return err
 	}
 	for _, name := range names {
@@ -211,11 +191,23 @@ func (c *Cache) merge(folder string) error {
 	return nil
 }
 
-// copy adds the records of a pack that are whole and not there yet.
+// timeOf is when a pack was made, by its name.
+func timeOf(name string) int64 {
+	digits, _, _ := strings.Cut(filepath.Base(name), "-")
+	at, _ := strconv.ParseInt(digits, 16, 64)
+	return at
+}
+
+// copy adds the records of a pack that are whole and not there yet. What is no pack, or was merged by another run, is
+// passed over.
 func (w *packWriter) copy(name string, seen map[[32]byte]bool) error {
 	p, err := openPack(name)
+	var disk *fs.PathError
+	if errors.As(err, &disk) && !errors.Is(err, fs.ErrNotExist) {
+		return err // it may be good, and would be removed
+	}
 	if err != nil {
-		return nil // no pack, or merged by another run
+		return nil
 	}
 	defer p.close()
 	for i := range p.len() {
@@ -230,32 +222,6 @@ func (w *packWriter) copy(name string, seen map[[32]byte]bool) error {
 		}
 	}
 	return nil
-}
-
-// sweep removes what runs that were killed left behind.
-func sweep(folder string) {
-	left, _ := filepath.Glob(filepath.Join(escapeGlob(folder), ".new-*"))
-	for _, name := range left {
-		if info, err := os.Lstat(name); err == nil && time.Since(info.ModTime()) > staleAfter {
-			os.Remove(name)
-		}
-	}
-}
-
-// replace writes a file whole.
-func replace(path string, data []byte) error {
-	f, err := os.CreateTemp(filepath.Dir(path), ".new-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err = errors.Join(err, f.Sync(), f.Close()); err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
 }
 
 // inParallel calls do for 0 to n-1, on as many goroutines as may run at once and some that wait for the disk.

@@ -168,7 +168,7 @@ func (c *caller) failure(r *http.Response, batch bool) error {
 	case batch && !ours && (s == http.StatusNotFound || s == http.StatusMethodNotAllowed || s == http.StatusNotImplemented || s == http.StatusForbidden):
 		return errStatic
 	case s == http.StatusGone:
-		return &withdrawn{p.text()}
+		return &withdrawn{cmp.Or(p.text(), text)}
 	case s == http.StatusNotFound:
 		return &notServed{text}
 	}

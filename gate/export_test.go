@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 )
@@ -31,19 +32,20 @@ func Repack(data []byte, change func([]byte) []byte) ([]byte, error) {
 			return nil, err
 		}
 	}
-	if err := w.publish(); err != nil {
+	if err := w.publish(1); err != nil {
 		return nil, err
 	}
 	return os.ReadFile(packNames(folder)[0])
 }
 
-// ReadPack reads every record of a file, and one by its key.
-func ReadPack(path string, key [32]byte) {
-	p, err := openPack(path)
+// ReadPack reads every record of a pack, and one by its key.
+func ReadPack(data []byte, key [32]byte) {
+	file := bytes.NewReader(data)
+	index, err := readIndex(file, file.Size())
 	if err != nil {
 		return
 	}
-	defer p.close()
+	p := &pack{file: file, index: index}
 	p.get(key)
 	for i := range min(p.len(), 1000) {
 		p.record(p.entry(i))

@@ -26,6 +26,7 @@ type Folder struct {
 	mu      sync.Mutex
 	bundles map[provenance.Coordinate][]string // paths of NAME.bundle.json, by release; nil until it was walked
 	exports map[string]map[provenance.Coordinate][]string
+	failed  error // of the last walk
 }
 
 func (f *Folder) String() string { return f.Path }
@@ -72,6 +73,7 @@ func (f *Folder) walk(reg *Registry) error {
 	for c, paths := range found {
 		f.bundles[c] = paths
 	}
+	f.failed = err
 	return err
 }
 
@@ -120,15 +122,22 @@ func (f *Folder) find(reg *Registry, c provenance.Coordinate) (a Answer) {
 	if c.Partial() {
 		paths = append(paths, f.export(reg)[c]...)
 	}
+	size := 0
 	for _, path := range paths {
 		data, err := readBounded(path, provenance.MaxBundle)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 		case err != nil:
 			return Answer{Err: err}
+		case size+len(data) > maxReleases:
+			return Answer{Err: fmt.Errorf("%s has more than %d bytes of bundles of %s", f.Path, maxReleases, c)}
 		default:
+			size += len(data)
 			a.Bundles = append(a.Bundles, data)
 		}
+	}
+	if len(a.Bundles) == 0 && f.failed != nil {
+		return Answer{Err: f.failed}
 	}
 	return a
 }

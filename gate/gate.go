@@ -12,7 +12,8 @@
 //     its own source, which no registry countersigns: it is reported.
 //  3. Its bundle, from each [Place] in turn until one has a bundle that passes: the cache, folders, registries and mirrors.
 //     None of them is trusted, the cache neither: provenance.Verify judges what they give. A refusal is asked about again
-//     at the next place, so that a stale or corrupted cache heals itself, and one lying mirror harms nobody.
+//     at the next place, so that a stale or corrupted cache heals itself, and one mirror that lies hides no good bundle of
+//     another. Only that a version was withdrawn is believed whoever says it: it refuses, and never passes, anything.
 //  4. The digests. A client that accepts any of several files must find each of them countersigned: one digest added in
 //     a pull request would let another file in.
 //  5. The policies, on what was verified.
@@ -78,11 +79,17 @@ func (g *Gate) Check(ctx context.Context, files []*lockfile.File) *Report {
 			r.sort(f, at{i, j})
 		}
 	}
+	if r.cache != nil {
+		if err := r.cache.usable(r.sorted()); err != nil {
+			r.note("the cache is not used: %v", err)
+			r.cache = nil
+		}
+	}
 	for _, reg := range r.sorted() {
 		r.meet(ctx, reg)
 		r.ask(ctx, reg)
-		if g.Cache != nil {
-			if err := g.Cache.flush(reg, r.verifier); err != nil {
+		if r.cache != nil {
+			if err := r.cache.flush(reg, r.verifier); err != nil {
 				r.note("the cache was not written: %v", err)
 			}
 		}
@@ -100,8 +107,9 @@ func (a at) compare(b at) int {
 // run is one Check.
 type run struct {
 	*Gate
+	cache      *Cache // nil for none that is usable
 	pins       pinTable
-	questions  map[string]*question
+	questions  map[[32]byte]*question
 	findings   []*Finding // of entries about which there is nothing to ask
 	counts     Summary
 	registries map[string]*Registry // by name and identity
@@ -117,7 +125,7 @@ func (g *Gate) newRun() *run {
 	if workers <= 0 {
 		workers = runtime.GOMAXPROCS(0)
 	}
-	return &run{Gate: g, pins: newPinTable(stricter(g.Pins, g.StatusMaxAge)), questions: make(map[string]*question),
+	return &run{Gate: g, cache: g.Cache, pins: newPinTable(stricter(g.Pins, g.StatusMaxAge)), questions: make(map[[32]byte]*question),
 		registries: make(map[string]*Registry), verifier: provenance.NewVerifier(), slots: make(chan struct{}, workers)}
 }
 

@@ -46,6 +46,8 @@ func (r *run) judge(q *question, a Answer, cached bool) {
 	switch {
 	case err == nil:
 		r.rule(q, results)
+	case errors.As(err, &refusal) && cached && q.coordinate.Partial() && refusal.Code == provenance.ArtifactDigestMismatch:
+		// The cache may have some files of the release only.
 	case errors.As(err, &refusal):
 		o.refusal, o.missing = refusal, ""
 		if refusal.Code == provenance.ArtifactDigestMismatch {
@@ -97,7 +99,7 @@ const maxTries = 16
 func (r *run) verify(q *question, bundle []byte, digests provenance.Digests) (*provenance.Result, error) {
 	reg := q.registry
 	return r.verifier.Verify(provenance.Request{Purl: q.coordinate.String(), Digests: digests, Bundle: bundle, Pins: r.pins.pins,
-		Chain: reg.Chain(), Enrolments: reg.Enrolments(), Status: reg.status, Now: r.Now})
+		Chain: reg.Chain(), Enrolments: reg.Enrolments(false), Status: reg.status, Now: r.Now})
 }
 
 // rule lets the policies speak about what was verified.

@@ -13,7 +13,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"time"
 )
 
 // A pack is a file of the cache with many records: their bytes one after the other, an index sorted by key, and a tail
@@ -36,34 +35,39 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // pack is one that is open for reading.
 type pack struct {
-	file  *os.File
+	file  io.ReaderAt
+	end   io.Closer
 	index []byte
 }
 
 func openPack(path string) (*pack, error) {
+	if err := regular(path); err != nil {
+		return nil, err
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
-	p := &pack{file: f}
-	if p.index, err = readIndex(f); err != nil {
+	info, err := f.Stat()
+	if err != nil {
+		f.Close()
+		return nil, err
+	}
+	index, err := readIndex(f, info.Size())
+	if err != nil {
 		f.Close()
 		return nil, fmt.Errorf("%s: %v", path, err)
 	}
-	return p, nil
+	return &pack{f, f, index}, nil
 }
 
-func readIndex(f *os.File) ([]byte, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
+func readIndex(f io.ReaderAt, length int64) ([]byte, error) {
 	var tail [packTail]byte
-	if _, err := f.ReadAt(tail[:], info.Size()-int64(packTail)); err != nil {
+	if _, err := f.ReadAt(tail[:], max(0, length-int64(packTail))); err != nil {
 		return nil, errors.New("too short")
 	}
 	offset, n := binary.BigEndian.Uint64(tail[:]), binary.BigEndian.Uint32(tail[8:])
-	size := uint64(info.Size())
+	size := uint64(length)
 	if string(tail[16:]) != packMagic || n > maxPacked || offset > size || size-offset != uint64(n)*packEntry+uint64(packTail) {
 		return nil, errors.New("no pack")
 	}
@@ -77,7 +81,7 @@ func readIndex(f *os.File) ([]byte, error) {
 	return index, nil
 }
 
-func (p *pack) close() { p.file.Close() }
+func (p *pack) close() { p.end.Close() }
 
 func (p *pack) len() int { return len(p.index) / packEntry }
 
@@ -144,8 +148,8 @@ func (w *packWriter) add(key [32]byte, data []byte) error {
 	return err
 }
 
-// publish writes the index and gives the pack its name. Names sort by time.
-func (w *packWriter) publish() error {
+// publish writes the index and gives the pack its name. Names sort by time, in nanoseconds.
+func (w *packWriter) publish(at int64) error {
 	slices.SortStableFunc(w.entries, func(a, b [packEntry]byte) int {
 		return cmp.Or(bytes.Compare(a[:32], b[:32]))
 	})
@@ -160,7 +164,7 @@ func (w *packWriter) publish() error {
 	w.buffer.Write(tail)
 	err := errors.Join(w.buffer.Flush(), w.file.Sync(), w.file.Close())
 	if err == nil {
-		name := fmt.Sprintf("%016x-%08x%s", time.Now().UnixNano(), rand.Uint32(), packEnding)
+		name := fmt.Sprintf("%016x-%08x%s", at, rand.Uint32(), packEnding)
 		err = os.Rename(w.file.Name(), filepath.Join(w.folder, name))
 	}
 	if err != nil {
@@ -177,10 +181,8 @@ func (w *packWriter) discard() {
 
 // readBounded reads a file of at most limit bytes.
 func readBounded(path string, limit int64) ([]byte, error) {
-	if info, err := os.Stat(path); err != nil {
+	if err := regular(path); err != nil {
 		return nil, err
-	} else if !info.Mode().IsRegular() {
-		return nil, fmt.Errorf("%s: not a regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
@@ -192,4 +194,13 @@ func readBounded(path string, limit int64) ([]byte, error) {
 		err = fmt.Errorf("%s: larger than %d bytes", path, limit)
 	}
 	return data, err
+}
+
+// regular refuses what would block who opens it, or never end.
+func regular(path string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.Mode().IsRegular() {
+		err = fmt.Errorf("%s: not a regular file", path)
+	}
+	return err
 }

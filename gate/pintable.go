@@ -23,15 +23,12 @@ func newPinTable(p *provenance.Pins) pinTable {
 }
 
 // decide gives the pin that decides about an entry, how strictly, and the pin of the package that it installs: another
-// one, or none, where a pinned name is an alias for it.
+// one, or none, where a pinned name is an alias for it, or the same but for its case.
 func (t pinTable) decide(ecosystem string, e *lockfile.Entry) (pin *provenance.Pin, mode provenance.Mode, installed *provenance.Pin) {
 	installed = t.pins.For(e.Coordinate)
 	pin, mode = installed, t.mode(installed)
-	if sameName(ecosystem, e) {
-		return pin, mode, installed
-	}
-	for _, named := range t.named(ecosystem, e.Name) {
-		if named == installed {
+	for _, named := range t.claimed(ecosystem, e, installed) {
+		if named == installed || installed != nil && strings.EqualFold(named.Namespace.String(), installed.Namespace.String()) {
 			continue
 		}
 		if pin == installed || named.Mode == provenance.Enforce && pin.Mode != provenance.Enforce {
@@ -42,6 +39,27 @@ func (t pinTable) decide(ecosystem string, e *lockfile.Entry) (pin *provenance.P
 		}
 	}
 	return pin, mode, installed
+}
+
+// claimed are the pins of the name under which an entry installs a package, and of the package's own name however it
+// is capitalised, or in whichever Hex repository it is if no pin is of just this package.
+func (t pinTable) claimed(ecosystem string, e *lockfile.Entry, installed *provenance.Pin) []*provenance.Pin {
+	name := plainName(ecosystem, e.Name)
+	if e.Coordinate.IsZero() {
+		return t.named(ecosystem, name)
+	}
+	exact := e.Coordinate.MatchKey()
+	own := strings.ToLower(exact)
+	var all []*provenance.Pin
+	anyRepository := ecosystem == "hex" && (installed == nil || strings.HasSuffix(installed.Namespace.String(), "*"))
+	if anyRepository || own != exact {
+		kind, path, _ := strings.Cut(own, "/")
+		all = t.named(kind, path)
+	}
+	if ecosystem+"/"+name != own {
+		all = append(all, t.named(ecosystem, name)...)
+	}
+	return all
 }
 
 // mode is that of a pin, or what the default of the pins file amounts to where there is none.
@@ -55,20 +73,18 @@ func (t pinTable) mode(p *provenance.Pin) provenance.Mode {
 	return provenance.Report
 }
 
-// sameName reports whether the entry's name says nothing that its coordinate does not.
-func sameName(ecosystem string, e *lockfile.Entry) bool {
-	return !e.Coordinate.IsZero() && ecosystem+"/"+plainName(ecosystem, e.Name) == strings.ToLower(e.Coordinate.MatchKey())
-}
-
 // named are the pins that a name falls under, or overlaps where it is a pattern: of those that cover a whole name the
 // one that decides, of a pattern all.
 func (t pinTable) named(ecosystem, name string) []*provenance.Pin {
-	key := ecosystem + "/" + plainName(ecosystem, name)
+	key := ecosystem + "/" + name
 	begin, _, pattern := strings.Cut(key, "*")
 	var all []*provenance.Pin
 	longest := 0
 	for i, pinned := range t.keys {
 		literal, prefix := strings.CutSuffix(pinned, "*")
+		if ecosystem == "hex" && !strings.Contains(name, "/") {
+			literal = withoutRepository(literal)
+		}
 		switch {
 		case pattern && (strings.HasPrefix(literal, begin) || prefix && strings.HasPrefix(begin, literal)):
 			all = append(all, &t.pins.Pins[i])
@@ -78,6 +94,15 @@ func (t pinTable) named(ecosystem, name string) []*provenance.Pin {
 		}
 	}
 	return all
+}
+
+// withoutRepository is the package that a pin of a private Hex repository names, which somebody may have published in
+// another. A pin of all that a repository has names none.
+func withoutRepository(literal string) string {
+	if i := strings.LastIndexByte(literal, '/'); i < len(literal)-1 {
+		return "hex/" + literal[i+1:]
+	}
+	return literal
 }
 
 var separators = regexp.MustCompile(`[-_.]+`)
@@ -90,6 +115,8 @@ func plainName(ecosystem, name string) string {
 	case "pypi":
 		name, _, _ = strings.Cut(name, "[")
 		return strings.Trim(separators.ReplaceAllString(name, "-"), "- ")
+	case "cargo":
+		return strings.ReplaceAll(name, "_", "-")
 	case "maven":
 		group, rest, _ := strings.Cut(name, ":")
 		artifact, _, _ := strings.Cut(rest, " ")

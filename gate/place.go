@@ -34,9 +34,10 @@ type Answer struct {
 // meet learns what the cache and all places know of a registry itself.
 func (r *run) meet(ctx context.Context, reg *Registry) {
 	var statuses [][]byte
-	if r.Cache != nil {
-		statuses = append(statuses, r.Cache.recall(reg))
+	if r.cache != nil {
+		statuses = r.cache.recall(reg)
 	}
+	kept := len(statuses)
 	for _, p := range r.Places {
 		more, err := p.Introduce(ctx, reg)
 		if err != nil {
@@ -47,7 +48,7 @@ func (r *run) meet(ctx context.Context, reg *Registry) {
 		}
 		statuses = append(statuses, more...)
 	}
-	r.settleStatus(reg, append(statuses, r.Statuses...))
+	r.settleStatus(reg, kept, append(statuses, r.Statuses...))
 }
 
 // ask finds the bundles of a registry's packages. If the identity grew on the way, what was judged by a shorter one is
@@ -60,9 +61,9 @@ func (r *run) ask(ctx context.Context, reg *Registry) {
 		}
 	}
 	for range 3 {
-		before, certificates := reg.Chain(), len(reg.Enrolments())
+		before, certificates := reg.Chain(), len(reg.Enrolments(true))
 		r.askPlaces(ctx, reg, all)
-		longer, more := reg.Chain() != before, len(reg.Enrolments()) > certificates
+		longer, more := reg.Chain() != before, len(reg.Enrolments(true)) > certificates
 		var again []*question
 		for _, q := range all {
 			if longer || more && q.outcome.missing != "" {
@@ -77,8 +78,8 @@ func (r *run) ask(ctx context.Context, reg *Registry) {
 }
 
 func (r *run) askPlaces(ctx context.Context, reg *Registry, all []*question) {
-	if r.Cache != nil {
-		r.askPlace(ctx, reg, r.Cache, all)
+	if r.cache != nil {
+		r.askPlace(ctx, reg, r.cache, all)
 	}
 	for _, p := range r.Places {
 		r.askPlace(ctx, reg, p, all)
@@ -105,6 +106,7 @@ func (r *run) askPlace(ctx context.Context, reg *Registry, p Place, all []*quest
 	give := func(i int, a Answer) {
 		given[i].Do(func() { r.take(p, byCoordinate[wanted[i]], a) })
 	}
+	reg.Enrolments(true)
 	p.Find(ctx, reg, wanted, give)
 	for i := range wanted {
 		give(i, Answer{Err: fmt.Errorf("%s did not answer", p)})
@@ -116,10 +118,11 @@ func (r *run) take(p Place, questions []*question, a Answer) {
 	r.slots <- struct{}{}
 	defer func() { <-r.slots }()
 	_, cached := p.(*Cache)
+	reg, bare := questions[0].registry, slices.Clone(a.Bundles)
 	if !cached {
 		a.Bundles = slices.Clone(a.Bundles)
 		for i, b := range a.Bundles {
-			a.Bundles[i] = questions[0].registry.Strip(b)
+			a.Bundles[i], bare[i] = reg.Strip(b)
 		}
 	}
 	good := false
@@ -128,11 +131,26 @@ func (r *run) take(p Place, questions []*question, a Answer) {
 		good = good || q.outcome.passed
 		r.step(q)
 	}
-	if good && !cached && r.Cache != nil {
-		if err := r.Cache.keep(questions[0].registry, questions[0].coordinate, a.Bundles); err != nil {
+	if good && !cached && r.cache != nil {
+		if err := r.cache.keep(reg, questions[0].coordinate, r.genuine(questions[0], a.Bundles, bare)); err != nil {
 			r.note("the cache was not written: %v", err)
 		}
 	}
+}
+
+// genuine are the bundles of a release, without what they have in common, that are worth keeping: there may be more than
+// were wanted, and whoever gave them could have added others.
+func (r *run) genuine(q *question, whole, bare [][]byte) (kept [][]byte) {
+	if len(whole) == 1 {
+		return bare
+	}
+	for i, b := range whole {
+		subject := subjectOf(b)
+		if _, err := r.verify(q, b, subject); subject != nil && err == nil {
+			kept = append(kept, bare[i])
+		}
+	}
+	return kept
 }
 
 // step counts a question that is answered for good.

@@ -1,6 +1,7 @@
 package gate
 
 import (
+	"crypto/sha256"
 	"maps"
 	"slices"
 	"strings"
@@ -28,41 +29,50 @@ func (r *run) sort(f *lockfile.File, order at) {
 	e := &f.Entries[order.entry]
 	r.counts.Entries++
 	pin, mode, installed := r.pins.decide(f.Ecosystem, e)
+	switch {
+	case pin == nil && r.pins.pins.Default == provenance.Ignore:
+		r.counts.Ignored++
+	case pin == nil:
+		r.unpinned(e, newFinding(f, e, order))
+	case e.Problem != "":
+		finding := newFinding(f, e, order)
+		finding.pinned(pin, mode)
+		finding.problem(e, r.RefusePaths)
+		r.found(finding)
+	case installed != pin:
+		finding := newFinding(f, e, order)
+		finding.pinned(pin, mode)
+		finding.alias(e)
+		r.found(finding)
+	default:
+		q := r.question(pin, mode, e, order)
+		q.spots = append(q.spots, Spot{f.Path, e.Line})
+	}
+}
+
+func newFinding(f *lockfile.File, e *lockfile.Entry, order at) *Finding {
 	finding := &Finding{Name: e.Name, Ecosystem: f.Ecosystem, Source: e.Source, Spots: []Spot{{f.Path, e.Line}}, order: order,
 		Expected: expected(e.Files)}
 	if !e.Coordinate.IsZero() {
 		finding.Purl = e.Coordinate.String()
 	}
-	switch {
-	case pin == nil:
-		r.unpinned(e, finding)
-	case e.Problem != "":
-		finding.pinned(pin, mode)
-		finding.problem(e, r.RefusePaths)
-		r.found(finding)
-	case installed != pin:
-		finding.pinned(pin, mode)
-		finding.alias(e)
-		r.found(finding)
-	default:
-		r.question(pin, mode, e, finding)
-	}
+	return finding
 }
 
-// question adds the spot of an entry to the question that it asks.
-func (r *run) question(pin *provenance.Pin, mode provenance.Mode, e *lockfile.Entry, f *Finding) {
+// question is the one that an entry asks.
+func (r *run) question(pin *provenance.Pin, mode provenance.Mode, e *lockfile.Entry, order at) *question {
 	key := questionKey(e, mode)
 	q := r.questions[key]
 	if q == nil {
-		q = &question{coordinate: e.Coordinate, pin: pin, mode: mode, registry: r.registry(pin), files: e.Files, source: e.Source, order: f.order}
+		q = &question{coordinate: e.Coordinate, pin: pin, mode: mode, registry: r.registry(pin), files: e.Files, source: e.Source, order: order}
 		r.questions[key] = q
 	}
-	q.spots = append(q.spots, f.Spots...)
+	return q
 }
 
 // questionKey is the same for entries that ask the same: one package, with one set of digests.
-func questionKey(e *lockfile.Entry, mode provenance.Mode) string {
-	return e.Coordinate.String() + "\n" + string(mode) + "\n" + strings.Join(expected(e.Files), "\n")
+func questionKey(e *lockfile.Entry, mode provenance.Mode) [32]byte {
+	return sha256.Sum256([]byte(e.Coordinate.String() + "\n" + string(mode) + "\n" + strings.Join(expected(e.Files), "\n")))
 }
 
 // expected spells the digests of each file, sorted.
@@ -88,13 +98,9 @@ func spell(d provenance.Digests) string {
 
 // unpinned treats what no pin covers by the default of the pins file.
 func (r *run) unpinned(e *lockfile.Entry, f *Finding) {
-	if r.pins.pins.Default == provenance.Ignore {
-		r.counts.Ignored++
-		return
-	}
 	f.Mode = r.pins.pins.Default
 	f.Code, f.Detail = string(provenance.NotPinned), "no pin covers it"
-	f.Advice = "add a [[pin]] for the name to the pins file, or write default = \"ignore\" to check pinned names only"
+	f.Advice = "pin the registry that speaks for the name, with countersign pins add, or write default = \"ignore\" to check pinned names only"
 	f.verdict = Refused
 	if e.Problem != "" {
 		f.problem(e, false)

@@ -86,8 +86,9 @@ var spoilt = map[provenance.Code]func(*story){
 	},
 	provenance.ArtifactDigestMismatch: func(st *story) { st.entry = "evil" },
 	provenance.EnrolmentInvalid: func(st *story) {
-		st.w.certs["publisher"] = must(provenance.Enrolment{Registry: st.w.name, Publisher: publicKey(testKey("publisher")), Namespaces: st.w.last().Namespaces,
+		e := must(provenance.Enrolment{Registry: st.w.name, Publisher: publicKey(testKey("publisher")), Namespaces: st.w.last().Namespaces,
 			Issued: dayZero}.Sign(testKey("nobody"))).Envelope
+		st.w.certs["publisher"], st.w.byDigest[e.PayloadDigest()] = e, e
 		st.again(func(*provenance.Claim, *provenance.Envelope) {})
 	},
 	provenance.PublisherNotPinned: func(st *story) {

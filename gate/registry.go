@@ -23,9 +23,10 @@ type Registry struct {
 	mu         sync.RWMutex
 	chain      *provenance.Chain // the longest seen, nil while none is known
 	enrolments map[string][]*provenance.Envelope
-	count      int
-	grown      bool               // since it was recalled
-	status     *provenance.Status // the newest, nil for none
+	snapshot   map[string][]*provenance.Envelope // of enrolments, never changed
+	count, old int                               // certificates in enrolments and in snapshot
+	grown      bool                              // since it was recalled, or scattered in the cache
+	status     *provenance.Status                // the newest, nil for none
 	statusData []byte
 }
 
@@ -80,49 +81,75 @@ func (r *Registry) Enrol(e *provenance.Envelope) bool {
 	r.mu.RLock()
 	known, chain := r.enrolments[digest], r.chain
 	r.mu.RUnlock()
-	text := e.JSON()
-	for _, k := range known {
-		if bytes.Equal(k.JSON(), text) {
-			return true
-		}
+	if contains(known, e) {
+		return true
 	}
 	if chain == nil || !chain.Last().Enrols(e) {
 		return false
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.count >= maxEnrolments || len(r.enrolments[digest]) >= maxEnvelopes {
+	known = r.enrolments[digest]
+	switch {
+	case contains(known, e): // by another goroutine
+		return true
+	case r.count >= maxEnrolments || len(known) >= maxEnvelopes:
 		return false
 	}
-	all := maps.Clone(r.enrolments) // others are reading the one that was
-	all[digest] = append(slices.Clip(all[digest]), e)
-	r.enrolments = all
+	r.enrolments[digest] = append(slices.Clip(known), e) // others may be reading the list that was
 	r.count++
 	r.grown = true
 	return true
 }
 
-// Enrolments are the certificates known, by the digests of their payloads. The map never changes.
-func (r *Registry) Enrolments() map[string][]*provenance.Envelope {
+func contains(known []*provenance.Envelope, e *provenance.Envelope) bool {
+	if len(known) == 0 {
+		return false
+	}
+	text := e.JSON()
+	return slices.ContainsFunc(known, func(k *provenance.Envelope) bool { return bytes.Equal(k.JSON(), text) })
+}
+
+// Enrolments are the certificates known, by the digests of their payloads. The map never changes. It is made again
+// when it misses a part of them that is worth it, or when all are wanted: a copy for each certificate would take time
+// with the square of their number.
+func (r *Registry) Enrolments(all bool) map[string][]*provenance.Envelope {
 	r.mu.RLock()
-	defer r.mu.RUnlock()
-	return r.enrolments
+	known, missed := r.snapshot, r.count-r.old
+	r.mu.RUnlock()
+	if missed == 0 || !all && missed < 16+len(known)/4 {
+		return known
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.snapshot, r.old = maps.Clone(r.enrolments), r.count
+	return r.snapshot
 }
 
 // Strip learns what a bundle has in common with others, and gives it without that. What adds nothing that counts stays
-// in the bundle, for Verify to judge.
-func (r *Registry) Strip(data []byte) []byte {
+// in the bundle, for Verify to judge. In whole is also the certificate that Enrolments may not have yet.
+func (r *Registry) Strip(data []byte) (whole, stripped []byte) {
 	b, err := provenance.ParseBundle(data)
 	if err != nil {
-		return data
+		return data, data
 	}
 	if r.Meet(b.Identity) {
 		b.Identity = nil
 	}
-	if b.Enrolment != nil && r.Enrol(b.Enrolment) {
-		b.Enrolment = nil
+	if b.Enrolment == nil || !r.Enrol(b.Enrolment) {
+		data = b.JSON()
+		return data, data
 	}
-	return b.JSON()
+	missed := !contains(r.Enrolments(false)[b.Enrolment.PayloadDigest()], b.Enrolment)
+	if missed {
+		whole = b.JSON()
+	}
+	b.Enrolment = nil
+	stripped = b.JSON()
+	if !missed {
+		whole = stripped
+	}
+	return whole, stripped
 }
 
 // enrolAll learns certificates that were kept, at once.
@@ -134,23 +161,23 @@ func (r *Registry) enrolAll(envelopes []*provenance.Envelope) {
 
 // certificates are those of Enrolments in an order that is always the same.
 func (r *Registry) certificates() (all []*provenance.Envelope) {
-	known := r.Enrolments()
+	known := r.Enrolments(true)
 	for _, digest := range slices.Sorted(maps.Keys(known)) {
 		all = append(all, known[digest]...)
 	}
 	return all
 }
 
-// forgetGrowth takes what is known as known before.
-func (r *Registry) forgetGrowth() {
+// recalled takes what is known as known before, or as worth writing if it is scattered.
+func (r *Registry) recalled(scattered bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.grown = false
+	r.grown = scattered
 }
 
-// growth reports whether the identity or the certificates grew, and gives the status if it is newer than the one kept.
-func (r *Registry) growth() (grown bool, status []byte) {
+// grew reports whether there is something to write.
+func (r *Registry) grew() bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return r.grown, r.statusData
+	return r.grown || r.statusData != nil
 }

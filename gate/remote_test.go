@@ -324,7 +324,7 @@ func TestFolder(t *testing.T) {
 	g := newGate(w.acme(), &gate.Folder{Path: export})
 	g.StatusMaxAge = 48 * time.Hour
 	tells(t, "with a status", checked(g, files...))
-	tells(t, "no folder", checked(newGate(w.acme(), &gate.Folder{Path: filepath.Join(flat, "none")}), files[0]), "refused not-countersigned @acme/widget", "refused not-countersigned @acme/gadget")
+	tells(t, "no folder", checked(newGate(w.acme(), &gate.Folder{Path: filepath.Join(flat, "none")}), files[0]), "unchecked unavailable @acme/widget", "unchecked unavailable @acme/gadget")
 }
 
 func put(t *testing.T, path string, data []byte) {

@@ -9,9 +9,9 @@ func (r *Registry) learnFromStatus(data []byte) {
 	}
 }
 
-// settleStatus chooses the newest status of a registry that verifies. The first is the one that was kept: it is written
-// again only if another is newer. A status of another registry is passed over: those that are handed over are of all.
-func (r *run) settleStatus(reg *Registry, all [][]byte) {
+// settleStatus chooses the newest status of a registry that verifies. The first were kept: they are not written again. A
+// status of another registry is passed over: those that are handed over are of all.
+func (r *run) settleStatus(reg *Registry, kept int, all [][]byte) {
 	for i, data := range all {
 		if len(data) == 0 || !speaksOf(reg, data) {
 			continue
@@ -21,11 +21,11 @@ func (r *run) settleStatus(reg *Registry, all [][]byte) {
 			r.note("a status of registry %s was not taken: %v", reg.Name, err)
 			continue
 		}
-		if reg.status != nil && !s.Supersedes(reg.status) {
+		if reg.status != nil && !newer(s, reg.status) {
 			continue
 		}
 		reg.status, reg.statusData = s, nil
-		if i > 0 || r.Cache == nil {
+		if i >= kept {
 			reg.statusData = data
 		}
 	}
@@ -40,4 +40,9 @@ func speaksOf(reg *Registry, data []byte) bool {
 	entry, err := provenance.ParseEntry(b.Statement)
 	s, ok := entry.(*provenance.StatusStatement)
 	return err != nil || !ok || s.Registry == reg.Name && s.Identity == reg.Identity
+}
+
+// newer reports whether s says more than t, or the same later.
+func newer(s, t *provenance.Status) bool {
+	return s.Supersedes(t) || !t.Supersedes(s) && s.At.After(t.At)
 }

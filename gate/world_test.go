@@ -51,13 +51,15 @@ type world struct {
 	entries  [][]byte
 	hashes   []tlog.Hash
 	certs    map[string]*provenance.Envelope // by publisher
-	index    map[string][]int                // of statements, by expected purl
-	gone     map[string]string               // withdrawn purls
-	notes    map[int]string                  // signed heads, by size
+	byDigest map[string]*provenance.Envelope
+	covered  uint64            // by the next status; 0: all that there is
+	index    map[string][]int  // of statements, by expected purl
+	gone     map[string]string // withdrawn purls
+	notes    map[int]string    // signed heads, by size
 }
 
 func newWorld(name string) *world {
-	w := &world{name: name, certs: make(map[string]*provenance.Envelope), index: make(map[string][]int), gone: make(map[string]string),
+	w := &world{name: name, certs: make(map[string]*provenance.Envelope), byDigest: make(map[string]*provenance.Envelope), index: make(map[string][]int), gone: make(map[string]string),
 		notes: make(map[int]string)}
 	w.keys = []ed25519.PrivateKey{testKey(name + " log")}
 	first := provenance.Identity{Registry: name, Version: 1,
@@ -164,7 +166,7 @@ func (w *world) certificate(publisher string) *provenance.Envelope {
 	}
 	e := must(provenance.Enrolment{Registry: w.name, Publisher: publicKey(testKey(publisher)), Namespaces: w.last().Namespaces,
 		Issued: dayZero}.Sign(testKey(w.name + " officer")))
-	w.certs[publisher] = e.Envelope
+	w.certs[publisher], w.byDigest[e.Envelope.PayloadDigest()] = e.Envelope, e.Envelope
 	w.add(e.Envelope.JSON())
 	return e.Envelope
 }
@@ -209,11 +211,7 @@ func (w *world) chain() []*provenance.Envelope {
 func (w *world) bundle(index int) *provenance.Bundle {
 	b := &provenance.Bundle{Statement: w.entries[index], Proof: w.proof(index), Identity: w.chain()}
 	if c, ok := must(provenance.ParseEntry(w.entries[index])).(*provenance.Countersignature); ok {
-		for _, e := range w.certs {
-			if e.PayloadDigest() == c.Enrolment {
-				b.Enrolment = e
-			}
-		}
+		b.Enrolment = w.byDigest[c.Enrolment]
 	}
 	return b
 }
@@ -228,7 +226,7 @@ func (w *world) bundles(purl string) (out [][]byte) {
 
 // status makes and logs a status document.
 func (w *world) status(at time.Time, withdrawals []provenance.WithdrawnCoordinate, ended []provenance.EndedEnrolment) []byte {
-	size := uint64(len(w.entries))
+	size := cmp.Or(w.covered, uint64(len(w.entries)))
 	document := must((&provenance.StatusDocument{Registry: w.name, Logs: []provenance.CoveredLog{{Origin: w.origin(), Size: size}},
 		Withdrawals: append([]provenance.WithdrawnCoordinate{}, withdrawals...), Ended: append([]provenance.EndedEnrolment{}, ended...)}).JSON())
 	i := w.add(must((&provenance.StatusStatement{Registry: w.name, Origin: w.origin(), Identity: w.fingerprint(), Size: size, At: at,

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"io/fs"
 	"os"
@@ -87,10 +88,11 @@ With --json the object is
      "reported":…,"ignored":…,"publishers":[{"name":…,"packages":…}],
      "registryOnly":…,"ended":…,"generation":[{"purl":…,"extent":…,"tools":[…],
      "reviewedBy":[…]}],"silent":…,"attributes":[{"name":…,"packages":…}]},
-   "notes":[…],"status":…}
+   "notes":[…],"error":…,"status":…}
 
 where entries is the sum of verified, refused, unchecked, reported and ignored,
-and status is the exit status. confusion is true where it looks like an attack
+and status is the exit status. error is there, and nothing else, if nothing was
+checked. confusion is true where it looks like an attack
 by a package of the same name from elsewhere. Names stay; new ones may come.
 
 Exit status: 0 nothing is refused or unchecked, 1 something is refused, 2
@@ -129,21 +131,28 @@ func check(args []string, t terminal) error {
 	if err != nil {
 		return err
 	}
-	if err := f.check(); err != nil {
-		return err
-	}
 	p := newProgress(t)
 	defer p.end()
-	g, err := f.gate(t, p)
+	g, err := f.prepare(operands, flags, t, p)
 	if err != nil {
-		return asMisuse(err)
-	}
-	if f.files, err = lockfilesIn(operands); err != nil {
-		return asMisuse(err)
+		return errors.Join(asMisuse(err), f.failJSON(err, t))
 	}
 	report := f.run(g)
 	p.end()
 	return f.tell(report, g.Mode, t)
+}
+
+// prepare reads everything that the answer depends on, but for what is in the lockfiles.
+func (f *checkFlags) prepare(operands []string, flags *flag.FlagSet, t terminal, p *progress) (*gate.Gate, error) {
+	if err := f.check(flags); err != nil {
+		return nil, err
+	}
+	g, err := f.gate(t, p)
+	if err != nil {
+		return nil, err
+	}
+	f.files, err = lockfilesIn(operands)
+	return g, err
 }
 
 // asMisuse makes of an error before anything was checked one that gives exit status 2.
@@ -155,14 +164,16 @@ func asMisuse(err error) error {
 	return undecided{err}
 }
 
-func (f *checkFlags) check() error {
+func (f *checkFlags) check(flags *flag.FlagSet) error {
+	given := make(map[string]bool)
+	flags.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	switch {
 	case f.mode != "" && f.mode != string(provenance.Report) && f.mode != string(provenance.Enforce):
 		return misused("--mode %q is neither report nor enforce", f.mode)
 	case f.json && f.sarif == "-":
 		return misused("--json and --sarif - both want standard output")
-	case f.statusMaxAge < 0:
-		return misused("--status-max-age %s is negative", f.statusMaxAge)
+	case given["status-max-age"] && f.statusMaxAge <= 0:
+		return misused("--status-max-age %s: no status is that young", f.statusMaxAge)
 	case f.timeout <= 0:
 		return misused("--timeout %s leaves no time", f.timeout)
 	}
@@ -258,11 +269,27 @@ func (f *checkFlags) tell(r *gate.Report, mode provenance.Mode, t terminal) erro
 	return nil
 }
 
+// failJSON says with --json that there is no report, and why.
+func (f *checkFlags) failJSON(failure error, t terminal) error {
+	if !f.json || f.sarif == "-" {
+		return nil
+	}
+	nothing := &gate.Gate{Pins: new(provenance.Pins)}
+	return writeReport(t, jsonReport{nothing.Check(context.Background(), nil), failure.Error(), 2})
+}
+
 func reportJSON(t terminal, r *gate.Report, status int) error {
-	data, err := encodeJSON(struct {
-		*gate.Report
-		Status int `json:"status"`
-	}{r, status})
+	return writeReport(t, jsonReport{r, "", status})
+}
+
+type jsonReport struct {
+	*gate.Report
+	Error  string `json:"error,omitzero"`
+	Status int    `json:"status"`
+}
+
+func writeReport(t terminal, r jsonReport) error {
+	data, err := encodeJSON(r)
 	if err != nil {
 		return fmt.Errorf("--json: %w", err)
 	}

@@ -148,7 +148,7 @@ func sarifFile(path string) sarifArtifact {
 		}
 	}
 	if filepath.IsLocal(path) {
-		return sarifArtifact{(&url.URL{Path: filepath.ToSlash(path)}).EscapedPath(), "%SRCROOT%"}
+		return sarifArtifact{(&url.URL{Path: filepath.ToSlash(path)}).String(), "%SRCROOT%"}
 	}
 	if whole, err := filepath.Abs(path); err == nil {
 		path = whole

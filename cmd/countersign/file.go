@@ -62,14 +62,26 @@ func absent(path string) error {
 	return nil
 }
 
-// readDocument reads a file to the length that no document of ours exceeds, and one byte more.
-func readDocument(path string) ([]byte, error) {
+// readDocument reads a file, and refuses what is longer than any document of ours.
+func readDocument(path string) ([]byte, error) { return readBounded(path, provenance.MaxBundle) }
+
+// readBounded reads a file of at most limit bytes.
+func readBounded(path string, limit int64) ([]byte, error) {
+	data, err := readStart(path, limit+1)
+	if err == nil && int64(len(data)) > limit {
+		return nil, fmt.Errorf("%s is longer than %d bytes", path, limit)
+	}
+	return data, err
+}
+
+// readStart reads the first bytes of a file: enough for whoever refuses what is longer.
+func readStart(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, provenance.MaxBundle+1))
+	return io.ReadAll(io.LimitReader(f, limit))
 }
 
 func readPEM(path, kind, other string) ([]byte, error) {

@@ -95,9 +95,6 @@ func readPinned(path string) (*pinned, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(text) > provenance.MaxBundle {
-		return nil, fmt.Errorf("%s is longer than %d bytes", path, provenance.MaxBundle)
-	}
 	p, err := provenance.ParsePins(text)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)

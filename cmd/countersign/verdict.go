@@ -104,7 +104,7 @@ func sayVerified(t terminal, r *provenance.Result) {
 
 // remedy is by refusal code, where there is more to do than to refuse.
 var remedy = map[provenance.Code]string{
-	provenance.NotPinned:        "add a [[pin]] for the name to the pins file, with the registry's identity from a place you trust",
+	provenance.NotPinned:        "pin the registry that speaks for the name: countersign pins add REGISTRY shows its identity to compare and writes the pin",
 	provenance.IdentityMismatch: "if the registry announced a new identity, compare it with what it publishes elsewhere before you change the pin",
 	provenance.IdentityRollback: "get a fresh bundle, or the registry's current identity with --identity",
 	provenance.LogUnknown:       "get the registry's current identity and give it with --identity",

@@ -128,7 +128,7 @@ func (f *verifyFlags) question() (q question, err error) {
 	if err := q.readPins(f.pins); err != nil {
 		return q, err
 	}
-	if q.Bundle, err = readDocument(f.bundle); err != nil {
+	if q.Bundle, err = readStart(f.bundle, provenance.MaxBundle+1); err != nil {
 		return q, hint(err, "the registry serves it beside the package; --bundle names it if it lies elsewhere")
 	}
 	expected := q.expected()

@@ -69,6 +69,7 @@ case $status in
 esac
 
 token=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+[ ${#token} -eq 32 ] || fail "there are no random numbers for a word that nobody can guess"
 printf '::stop-commands::%s\n' "$token"
 cat "$report"
 printf '\n::%s::\n' "$token"
