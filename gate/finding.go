@@ -3,6 +3,7 @@ package gate
 import (
 	"cmp"
 	"fmt"
+	"regexp"
 	"slices"
 
 	"countersign.dev/ecosystem/lockfile"
@@ -76,7 +77,7 @@ func (f *Finding) problem(e *lockfile.Entry, refusePaths bool) {
 	case lockfile.FromGit, lockfile.FromURL:
 		f.Confusion = true
 	case lockfile.FromPath:
-		f.Confusion = len(e.Files) > 0
+		f.Confusion = len(e.Files) > 0 || archive.MatchString(e.Source)
 		if !f.Confusion && !refusePaths {
 			f.verdict = Reported
 		}
@@ -84,6 +85,9 @@ func (f *Finding) problem(e *lockfile.Entry, refusePaths bool) {
 		f.Confusion = f.Registry != ""
 	}
 }
+
+// archive is the name of a packed file: unlike a folder of the project, nobody reviews what is in it.
+var archive = regexp.MustCompile(`(?i)[.](tgz|tar|tar[.][a-z0-9]+|zip|whl|crate|nupkg|jar)$`)
 
 func (f *Finding) alias(e *lockfile.Entry) {
 	f.verdict, f.Code, f.Confusion = Refused, AliasOfOther, true

@@ -77,6 +77,8 @@ func TestCheckRefuses(t *testing.T) {
 		"a rule for another group":   {"maven", troubled(provenance.Coordinate{}, "com.acmex:*", lockfile.NoDigest), "", false},
 		"a rule for a group's alike": {"maven", troubled(provenance.Coordinate{}, "org.*:*", lockfile.NoDigest), "", false},
 		"a folder":                   {"npm", troubled(widget, "@acme/widget", lockfile.FromPath), "reported from-path @acme/widget", false},
+		"an archive":                 {"npm", from(troubled(widget, "@acme/widget", lockfile.FromPath), "file:x.TGZ"), "refused from-path @acme/widget", true},
+		"a folder with a dot":        {"npm", from(troubled(widget, "@acme/widget", lockfile.FromPath), "file:../x.y"), "reported from-path @acme/widget", false},
 		"a file":                     {"npm", withFiles(troubled(widget, "@acme/widget", lockfile.FromPath)), "refused from-path @acme/widget", true},
 		"an alias of its own":        {"npm", named(entry(widget, "widget"), "@acme/widget-old"), "", false},
 		"another's alias":            {"npm", named(entry(widget, "widget"), "widget"), "", false},
@@ -95,6 +97,33 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
+// What is in the file of a countersigned package is countersigned with it, if the same registry speaks for both.
+func TestInside(t *testing.T) {
+	inside := func(c provenance.Coordinate, name string) lockfile.Entry {
+		e := troubled(c, name, lockfile.NoDigest)
+		e.Within = 1
+		return e
+	}
+	gadget, evil := coordinate("npm", "@acme/gadget", "1.0.0"), coordinate("npm", "evil", "1.0.0")
+	for what, c := range map[string]struct {
+		outer, inner lockfile.Entry
+		want         []string
+	}{
+		"both its own":            {entry(widget, "widget"), inside(gadget, "@acme/gadget"), nil},
+		"in another file":         {entry(widget, "evil"), inside(gadget, "@acme/gadget"), []string{"refused artifact-digest-mismatch @acme/widget"}},
+		"in a stranger's":         {entry(evil, "x"), inside(gadget, "@acme/gadget"), []string{"refused no-digest @acme/gadget"}},
+		"in one without a digest": {troubled(widget, "@acme/widget", lockfile.NoDigest), inside(gadget, "@acme/gadget"), []string{"refused no-digest @acme/widget", "refused no-digest @acme/gadget"}},
+		"an alias":                {entry(widget, "widget"), inside(evil, "@acme/gadget"), []string{"refused no-digest @acme/gadget"}},
+	} {
+		w, s := newScene()
+		r := checked(newGate(w.acme(), s), lock("npm", c.outer, c.inner))
+		tells(t, what, r, c.want...)
+		if c.want == nil && r.Summary.Verified != 2 {
+			t.Errorf("%s: %d entries verified", what, r.Summary.Verified)
+		}
+	}
+}
+
 func named(e lockfile.Entry, name string) lockfile.Entry {
 	e.Name = name
 	return e
@@ -102,6 +131,11 @@ func named(e lockfile.Entry, name string) lockfile.Entry {
 
 func troubled(c provenance.Coordinate, name string, p lockfile.Problem) lockfile.Entry {
 	return lockfile.Entry{Coordinate: c, Name: name, Line: 3, Problem: p, Detail: "a detail"}
+}
+
+func from(e lockfile.Entry, source string) lockfile.Entry {
+	e.Source = source
+	return e
 }
 
 func withFiles(e lockfile.Entry) lockfile.Entry {

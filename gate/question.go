@@ -34,6 +34,7 @@ func (r *run) sort(f *lockfile.File, order at) {
 		r.counts.Ignored++
 	case pin == nil:
 		r.unpinned(e, newFinding(f, e, order))
+	case e.Within > 0 && installed == pin && r.inside(f, e, pin, mode, order):
 	case e.Problem != "":
 		finding := newFinding(f, e, order)
 		finding.pinned(pin, mode)
@@ -48,6 +49,20 @@ func (r *run) sort(f *lockfile.File, order at) {
 		q := r.question(pin, mode, e, order)
 		q.spots = append(q.spots, Spot{f.Path, e.Line})
 	}
+}
+
+// inside lets an entry share the answer about the package in whose file it is, if the same registry speaks for both, as
+// strictly. Whether it does is returned.
+func (r *run) inside(f *lockfile.File, e *lockfile.Entry, pin *provenance.Pin, mode provenance.Mode, order at) bool {
+	outer := at{order.file, e.Within - 1}
+	around := &f.Entries[outer.entry]
+	its, itsMode, installed := r.pins.decide(f.Ecosystem, around)
+	if its == nil || around.Problem != "" || installed != its || its.Identity != pin.Identity || itsMode != mode {
+		return false
+	}
+	q := r.question(its, itsMode, around, outer)
+	q.spots = append(q.spots, Spot{f.Path, e.Line})
+	return true
 }
 
 func newFinding(f *lockfile.File, e *lockfile.Entry, order at) *Finding {

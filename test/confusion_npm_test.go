@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -56,6 +57,33 @@ func TestConfusionNPM(t *testing.T) {
 	s.refusesProject(alias, "@acme/widget", "evil")
 
 	s.swapped(honest)
+}
+
+// What a lockfile says is inside the file of another package, npm does not fetch: check relies on that.
+func TestConfusionNPMBundle(t *testing.T) {
+	s := openShop(t)
+	s.npm(s.acme, s.acmeURL, "@acme/app", map[string]string{"1.0.0": "ours"})
+	s.npm(s.public, s.publicURL, "evil", map[string]string{"9.0.0": "theirs"})
+	app, evil := s.acme["/@acme/app/-/app-1.0.0.tgz"], s.public["/evil/-/evil-9.0.0.tgz"]
+	for name, source := range map[string]string{"named": fmt.Sprintf(`"resolved": "%s/evil/-/evil-9.0.0.tgz", "integrity": %q,`, s.publicURL, integrity(evil)), "unnamed": ""} {
+		folder := s.project("npm-bundle-"+name, map[string]string{
+			".npmrc":       "registry=" + s.publicURL + "/\n@acme:registry=" + s.acmeURL + "/\n",
+			"package.json": `{"name": "app", "version": "1.0.0", "dependencies": {"@acme/app": "1.0.0"}}`,
+			"package-lock.json": fmt.Sprintf(`{"name": "app", "version": "1.0.0", "lockfileVersion": 3, "requires": true, "packages": {
+"": {"name": "app", "version": "1.0.0", "dependencies": {"@acme/app": "1.0.0"}},
+"node_modules/@acme/app": {"version": "1.0.0", "resolved": "%s/@acme/app/-/app-1.0.0.tgz", "integrity": %q, "dependencies": {"evil": "9.0.0"}, "bundleDependencies": ["evil"]},
+"node_modules/@acme/app/node_modules/evil": {"version": "9.0.0", %s "inBundle": true}}}`, s.acmeURL, integrity(app), source),
+		})
+		s.client(folder, nil, "npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--no-update-notifier", "--fetch-retries=0", "--cache", t.TempDir())
+		for _, place := range []string{"node_modules/evil", "node_modules/@acme/app/node_modules/evil"} {
+			if _, err := os.Stat(filepath.Join(folder, place)); err == nil {
+				t.Errorf("%s: npm installed %s, which no digest covers", name, place)
+			}
+		}
+		if _, err := os.Stat(filepath.Join(folder, "node_modules/@acme/app/package.json")); err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 // swapped hands valid bundles to packages that they are not of.

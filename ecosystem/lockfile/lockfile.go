@@ -47,6 +47,10 @@ type Entry struct {
 
 	Problem Problem // why it cannot be checked, "" if it can
 	Detail  string  // of the problem, for people
+
+	// Within is the entry in whose file this one is and from nowhere else, as its index and one; 0 for none. Such an
+	// entry has no digest of its own.
+	Within int
 }
 
 // A Problem is why an entry cannot be checked.

@@ -67,6 +67,7 @@ func readPackageLock(s *source) (list, error) {
 type npmReader struct {
 	list
 	places map[string]int // in version 2: index of the entry of "packages" at a place on disk
+	bundle map[string]npmPackage
 	urls   map[string]bool
 }
 
@@ -79,6 +80,7 @@ type npmPackage struct {
 	Link      bool           `json:"link"`
 	InBundle  bool           `json:"inBundle"`
 	Bundled   bool           `json:"bundled"` // the same in "dependencies"
+	Bundle    jsontext.Value `json:"bundleDependencies"`
 }
 
 // source is where the package was resolved, "" if the lockfile does not say.
@@ -99,8 +101,8 @@ func (r *npmReader) readPackages(m member) error {
 	if err := r.readURLs(m); err != nil {
 		return err
 	}
-	r.places = make(map[string]int)
-	return members(m.value, m.line, func(m member) error {
+	r.places, r.bundle = make(map[string]int), make(map[string]npmPackage)
+	err := members(m.value, m.line, func(m member) error {
 		var p npmPackage
 		if err := json.Unmarshal(m.value, &p); err != nil {
 			return fmt.Errorf("line %d: %.100q: %v", m.line, m.name, err)
@@ -121,8 +123,29 @@ func (r *npmReader) readPackages(m member) error {
 			return fmt.Errorf("line %d: %.100q: %v", m.line, m.name, err)
 		}
 		r.places[m.name] = len(r.entries)
+		if p.InBundle || len(p.Bundle) > 0 {
+			r.bundle[m.name] = p
+		}
 		return r.add(e)
 	})
+	r.bundled()
+	return err
+}
+
+// bundled finds the packages in whose files others are. The client fetches nothing for a package that is inBundle and
+// that the package above it lists among its bundleDependencies; what is inBundle but not listed, it may fetch.
+func (r *npmReader) bundled() {
+	for place, p := range r.bundle {
+		i := strings.LastIndex(place, "/node_modules/")
+		if !p.InBundle || p.Link || i < 0 {
+			continue
+		}
+		above, name := place[:i], place[i+len("/node_modules/"):]
+		var listed []string
+		if json.Unmarshal(r.bundle[above].Bundle, &listed) == nil && slices.Contains(listed, name) && !r.bundle[above].InBundle {
+			r.entries[r.places[place]].Within = r.places[above] + 1
+		}
+	}
 }
 
 // readURLs collects the URLs that dependencies are given by: a package that was resolved there did not come from a
