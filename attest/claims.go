@@ -2,7 +2,9 @@ package attest
 
 import (
 	"crypto/ed25519"
+	"crypto/sha256"
 	"crypto/x509"
+	"encoding/binary"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"filippo.io/edwards25519"
+	"github.com/google/go-tpm/tpm2"
 
 	"countersign.dev/strict"
 )
@@ -124,6 +127,9 @@ func (c *TPMClaims) check() error {
 	}
 	if c.Appliance == "" || len(c.Appliance) > 64 || c.Appliance != Printable(c.Appliance) || strings.Contains(c.Appliance, " ") {
 		return errors.New("appliance: not 1 to 64 printable ASCII characters without blanks")
+	}
+	if len(c.StorageKey) != 2+sha256.Size || binary.BigEndian.Uint16(c.StorageKey) != uint16(tpm2.TPMAlgSHA256) {
+		return errors.New("storageKey: not a Name with SHA-256")
 	}
 	if len(c.PCRs) == 0 {
 		return errors.New("pcrs: none, which would be any state of the machine")

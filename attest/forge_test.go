@@ -2,6 +2,7 @@ package attest_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
@@ -47,6 +48,7 @@ type forge struct {
 	claims      func(*attest.Claims)
 	approval    func(*attest.Approval)
 	approved    []byte // Name of another counter
+	certified   uint64 // value of the counter, if it is not the claimed one
 	statement   func(tpm2.TPMST, *tpm2.TPMSAttest)
 	evidence    func(*attest.TPMEvidence) // after the TPM has signed
 }
@@ -273,7 +275,8 @@ func (f *forge) attest(d *attest.Document) {
 		ObjectName: tpm2.TPM2BName{Buffer: nameOf(f.sealedPublic())}, CreationHash: tpm2.TPM2BDigest{Buffer: digest("%s", e.Sealed.CreationData)},
 	}))
 	e.Counter = f.sign(tpm2.TPMSTAttestNV, binding, tpm2.NewTPMUAttest(tpm2.TPMSTAttestNV, &tpm2.TPMSNVCertifyInfo{
-		IndexName: *must(tpm2.NVName(counterPublic())), NVContents: tpm2.TPM2BData{Buffer: binary.BigEndian.AppendUint64(nil, d.Claims.TPM.Counter.Value)},
+		IndexName:  *must(tpm2.NVName(counterPublic())),
+		NVContents: tpm2.TPM2BData{Buffer: binary.BigEndian.AppendUint64(nil, cmp.Or(f.certified, d.Claims.TPM.Counter.Value))},
 	}))
 }
 

@@ -91,8 +91,8 @@ func TestLies(t *testing.T) {
 			}
 		}, "its attributes or its policy"},
 		{"another policy digest", func(f *forge) { f.claims = func(c *attest.Claims) { c.TPM.PolicyDigest = nothing } }, "policyDigest"},
-		{"another policy reference", func(f *forge) { f.claims = func(c *attest.Claims) { c.TPM.PolicyRef = nothing } }, "approval: not the approver's"},
-		{"another appliance", func(f *forge) { f.claims = func(c *attest.Claims) { c.TPM.Appliance = "elsewhere" } }, "policyRef or approverName"},
+		{"another policy reference", func(f *forge) { f.claims = func(c *attest.Claims) { c.TPM.PolicyRef = nothing } }, "policyRef is not that"},
+		{"another appliance", func(f *forge) { f.claims = func(c *attest.Claims) { c.TPM.Appliance = "elsewhere" } }, "policyRef is not that"},
 		{"made for another key", func(f *forge) {
 			f.creation = func(d *tpm2.TPMSCreationData) { d.OutsideInfo.Buffer = nothing }
 		}, "made for another key"},
@@ -109,7 +109,7 @@ func TestLies(t *testing.T) {
 		}, "approval: not the approver's"},
 		{"another limit", func(f *forge) { f.evidence = func(e *attest.TPMEvidence) { e.Approval.Limit++ } }, "approval: not the approver's"},
 		{"another approver", func(f *forge) { f.evidence = func(e *attest.TPMEvidence) { e.Approver = spki(p256().Public()) } }, "approverName"},
-		{"a swapped public key", func(f *forge) { f.key = ed() }, "policyRef or approverName"},
+		{"a swapped public key", func(f *forge) { f.key = ed() }, "policyRef is not that"},
 		{"a swapped public key with its reference", func(f *forge) {
 			f.key = ed()
 			f.claims = func(c *attest.Claims) {

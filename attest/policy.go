@@ -1,6 +1,7 @@
 package attest
 
 import (
+	"bytes"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/sha256"
@@ -125,6 +126,24 @@ func (c *Claims) outsideInfo(nonce []byte) ([]byte, error) {
 		return nil, err
 	}
 	return hash(fmt.Appendf(nil, "countersign.dev tpm creation v1\n%x\n%x\n", []byte(key), nonce)), nil
+}
+
+// checkApproval checks that the approver approved the claimed state, for this key.
+func (d *Document) checkApproval(by *approver) error {
+	c, a := d.Claims.TPM, d.TPM.Approval
+	if !bytes.Equal(by.name, c.ApproverName) {
+		return errors.New("approver: its Name is not approverName")
+	}
+	if ref, err := d.Claims.policyRef(); err != nil || !bytes.Equal(ref, c.PolicyRef) {
+		return errors.New("approval: policyRef is not that of this key and appliance")
+	}
+	if err := a.verify(by, c); err != nil {
+		return err
+	}
+	if d.Claims.Time.After(a.NotAfter) {
+		return fmt.Errorf("approval: it had expired at %s", a.NotAfter.Format(time.RFC3339))
+	}
+	return nil
 }
 
 // verify checks that the approver approved the claimed state for this key.

@@ -63,8 +63,9 @@ func (s *statements) checkQuote(c *TPMClaims) error {
 	return nil
 }
 
-// checkSealed recomputes the sealed object from the approver's key, and checks
-// that the TPM made this one, under this parent, in the name of this key.
+// checkSealed recomputes the sealed object from the approver's key and the
+// reference, which were checked, and checks that the TPM made this one, under this
+// parent, in the name of this key.
 func (s *statements) checkSealed(d *Document, by *approver) error {
 	c := d.Claims.TPM
 	public, err := decode[tpm2.TPMTPublic](d.TPM.Sealed.Public)
@@ -78,14 +79,7 @@ func (s *statements) checkSealed(d *Document, by *approver) error {
 	if !bytes.Equal(name.Buffer, s.creation.ObjectName.Buffer) {
 		return errors.New("sealed: the TPM certified another object")
 	}
-	ref, err := d.Claims.policyRef()
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(ref, c.PolicyRef) || !bytes.Equal(by.name, c.ApproverName) {
-		return errors.New("sealed: policyRef or approverName is not that of this key, appliance and approver")
-	}
-	want := sealedTemplate(sealedPolicy(ref, by.name))
+	want := sealedTemplate(sealedPolicy(c.PolicyRef, by.name))
 	want.Unique = public.Unique
 	if public.Type != tpm2.TPMAlgKeyedHash || !bytes.Equal(tpm2.Marshal(want), d.TPM.Sealed.Public) {
 		return errors.New("sealed: its attributes or its policy are not those of a key sealed for this approver")

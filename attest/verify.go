@@ -23,6 +23,9 @@ func Verify(data []byte, q Question) (*Report, error) {
 		return nil, err
 	}
 	r := &Report{Digest: Digest(data), Document: d, Findings: []Finding{}}
+	if d.TPM == nil && q.Secret != nil {
+		return r, fmt.Errorf("protection: %s is claimed, and it was a TPM that you challenged", d.Claims.Protection)
+	}
 	if d.TPM != nil {
 		if err := r.verifyTPM(q); err != nil {
 			return r, err
@@ -68,7 +71,7 @@ func (r *Report) verifyTPM(q Question) error {
 	if err := r.verifyState(s); err != nil {
 		return err
 	}
-	return r.verifySealed(s)
+	return r.verifySealed(s, q.Now)
 }
 
 func (r *Report) verifyEK(q Question) error {
@@ -106,7 +109,11 @@ func (r *Report) verifyAK(q Question, ak *attestationKey) error {
 			return err
 		}
 		r.answered = true
-		r.add("attestationKey", Proven, "the TPM with the endorsement key has it: it answered your challenge")
+		if r.chained {
+			r.add("attestationKey", Proven, "the TPM with the endorsement key has it: it answered your challenge")
+		} else {
+			r.add("attestationKey", NotShown, "whoever has the endorsement key answered your challenge, and that key is not shown to be in a TPM")
+		}
 	}
 	if e.AKCertificate != nil {
 		if auditor := e.AKCertificate.by(q.Anchors.Auditors); auditor != nil {
@@ -140,41 +147,36 @@ func (r *Report) verifyState(s *statements) error {
 	if err := s.checkQuote(c.TPM); err != nil {
 		return err
 	}
-	by, err := parseApprover(r.Document.TPM.Approver)
-	if err != nil {
-		return err
-	}
-	if !bytes.Equal(by.name, c.TPM.ApproverName) {
-		return errors.New("approver: its Name is not approverName")
-	}
-	if err := r.Document.TPM.Approval.verify(by, c.TPM); err != nil {
-		return err
-	}
-	if end := r.Document.TPM.Approval.NotAfter; c.Time.After(end) {
-		return fmt.Errorf("approval: it had expired at %s", end.Format(time.RFC3339))
-	}
 	for _, i := range c.TPM.indexes() {
 		r.byTPM(fmt.Sprintf("pcr-%d", i), "the machine had measured %x", []byte(c.TPM.PCRs[fmt.Sprint(i)]))
 	}
-	r.add("approval", Proven, "the approver %s approved this state for this key up to counter %d, until %s",
-		Digest(r.Document.TPM.Approver), r.Document.TPM.Approval.Limit, r.Document.TPM.Approval.NotAfter.Format(time.RFC3339))
 	return nil
 }
 
-func (r *Report) verifySealed(s *statements) error {
+// verifySealed adds nothing before all of it is verified: an approval is worth
+// what its reference and its counter are.
+func (r *Report) verifySealed(s *statements, now time.Time) error {
 	d := r.Document
 	by, err := parseApprover(d.TPM.Approver)
 	if err != nil {
 		return err
 	}
+	if err := d.checkApproval(by); err != nil {
+		return err
+	}
 	if err := s.checkSealed(d, by); err != nil {
 		return err
 	}
-	r.byTPM("policy", "a sealed object opens in this TPM only, in a state the approver approved and with a PIN; wrong PINs count")
-	r.byTPM("creation", "this TPM made it under the claimed storage key, in the name of this key")
 	if err := s.checkCounter(d.Claims.TPM.Counter); err != nil {
 		return err
 	}
+	a, passed := d.TPM.Approval, ""
+	if now.After(a.NotAfter) {
+		passed = ", which has passed"
+	}
+	r.add("approval", Proven, "the approver %s approved this state for this key up to counter %d, until %s%s", Digest(d.TPM.Approver), a.Limit, a.NotAfter.Format(time.RFC3339), passed)
+	r.byTPM("policy", "a sealed object opens in this TPM only, in a state the approver approved and with its PIN, however good that is; wrong PINs count")
+	r.byTPM("creation", "this TPM made it under the claimed storage key, in the name of this key")
 	r.byTPM("counter", "it stands at %d", d.Claims.TPM.Counter.Value)
 	return nil
 }
@@ -206,9 +208,9 @@ func (r *Report) verifyFreshness(q Question) error {
 func (r *Report) claims(q Question) {
 	c := &r.Document.Claims
 	if c.TPM != nil {
-		r.add("token", SelfReported, "%s, %s", c.Token.Manufacturer, c.Token.Model)
+		r.add("token", SelfReported, "%q, %q", c.Token.Manufacturer, c.Token.Model)
 	} else {
-		r.add("token", SelfReported, "%s, %s, serial %s, firmware %s", c.Token.Manufacturer, c.Token.Model, c.Token.Serial, c.Token.Firmware)
+		r.add("token", SelfReported, "%q, %q, serial %q, firmware %q", c.Token.Manufacturer, c.Token.Model, c.Token.Serial, c.Token.Firmware)
 	}
 	if c.Agent != "" {
 		r.add("agent", SelfReported, "the key agent's program is %s", c.Agent)
@@ -224,7 +226,7 @@ func (r *Report) claims(q Question) {
 		}
 		r.add("allowedMechanisms", SelfReported, "%#x", c.PKCS11.AllowedMechanisms)
 		for _, v := range c.PKCS11.Vendor {
-			r.add("vendorAttestation", NotShown, "%s, %d bytes, kept for the vendor's verifier", v.Format, len(v.Data))
+			r.add("vendorAttestation", NotShown, "%q, %d bytes, kept for the vendor's verifier", v.Format, len(v.Data))
 		}
 	}
 	if c.TPM == nil {

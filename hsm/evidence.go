@@ -39,6 +39,9 @@ func Evidence(ctx context.Context, c Config, claims attest.Claims) (data []byte,
 }
 
 func (i Inspection) claim(c *attest.Claims, key Config) (err error) {
+	if shown := i.Key.PublicKey; len(shown) > 0 && !shown.Equal(key.PublicKey) {
+		return errors.New("the inspected key is another than the opened one: name the token's serial in the key's URI")
+	}
 	if c.PublicKey, err = x509.MarshalPKIXPublicKey(key.PublicKey); err != nil {
 		return err
 	}

@@ -64,3 +64,17 @@ func TestEvidenceClass(t *testing.T) {
 		}
 	}
 }
+
+// TestEvidenceOfAnotherKey: what was inspected and what was opened may be two keys
+// of one name, on two tokens of one label.
+func TestEvidenceOfAnotherKey(t *testing.T) {
+	public, _, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for shown, good := range map[string]bool{string(public): true, "": true, string(make([]byte, ed25519.PublicKeySize)): false} {
+		if _, err := hsm.ClaimsOf(hsm.Inspection{Key: hsm.KeyInfo{PublicKey: ed25519.PublicKey(shown)}}, public); (err == nil) != good {
+			t.Errorf("the token shows %x for %x: %v", shown, public, err)
+		}
+	}
+}

@@ -15,6 +15,7 @@ type Device struct {
 	path    string
 	timeout time.Duration
 	turn    chan struct{} // holds one token while no operation runs
+	last    trial         // of the operation that has the turn
 }
 
 // NewDevice touches nothing. timeout bounds an operation of several commands; 0

@@ -59,6 +59,8 @@
 // A wrong PIN is never tried again: it gives a [PINError] that matches
 // [ErrStopped]. Before each attempt the TPM's count of failures is read, and the
 // last attempt before the lockout is never made, so that an operator has it. A
+// [Device] remembers a refusal, and an unsealing without an answer after which the
+// count rose, so that one whose caller never heard of it is not repeated. A
 // power cut within a boot that used a sealed key counts as a failure too; the
 // TPM cannot know better. Some TPMs lock after three: [Device.SetLockout] at the
 // ceremony to ten or more, forgetting one in some minutes, and then

@@ -77,7 +77,7 @@ func TestEvidenceECCEndorsement(t *testing.T) {
 	}
 	certificate, maker := certifyEK(t, must(tpm2.Pub(*must(made.OutPublic.Contents()))))
 	f.store(0x01C0000A, certificate)
-	request := tpm.EvidenceRequest{Claims: attest.Claims{Time: time.Now().UTC().Truncate(time.Second), Nonce: bytes.Repeat([]byte{7}, 32)}}
+	request := bareRequest()
 	first, err := tpm.Evidence(t.Context(), f.config, request)
 	if err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestEvidenceECCEndorsement(t *testing.T) {
 // certificate, the hierarchy shows less, and says so.
 func TestEvidenceEndorsementClosed(t *testing.T) {
 	f := newFixture(t)
-	request := tpm.EvidenceRequest{Claims: attest.Claims{Time: time.Now().UTC().Truncate(time.Second), Nonce: bytes.Repeat([]byte{7}, 32)}}
+	request := bareRequest()
 	bare, err := tpm.Evidence(t.Context(), f.config, request)
 	if err != nil {
 		t.Fatal(err)

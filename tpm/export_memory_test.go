@@ -1,6 +1,10 @@
 package tpm
 
-import "errors"
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
 
 // NewSecretPage makes a page with memfd_secret, without it, or without anything,
 // and gives its kind, its bytes and what frees it.
@@ -21,4 +25,14 @@ func NewSecretPage(hidden, locked bool) (kind string, b []byte, free func() erro
 }
 
 // Spoil flips a bit of the seed, as faulty memory would.
-func (k *Key) Spoil() { k.seed.page.bytes[0] ^= 1 }
+func (k *Key) Spoil() error {
+	page := k.seed.page.bytes
+	if err := unix.Mprotect(page, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		return err
+	}
+	page[0] ^= 1
+	return nil
+}
+
+// SeedPage is where the seed is.
+func (k *Key) SeedPage() *byte { return &k.seed.page.bytes[0] }

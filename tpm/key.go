@@ -21,7 +21,8 @@ type Config struct {
 	PublicKey ed25519.PublicKey
 
 	// Device is the TPM of the URI. Whoever opens again after an error passes the
-	// same one, which lets one operation hang and no more; nil for a new one.
+	// same one, which lets one operation hang and no more, and tries no PIN again
+	// that was refused, even if its caller did not hear of it; nil for a new one.
 	Device *Device
 }
 
@@ -37,6 +38,7 @@ func Unseal(ctx context.Context, c Config) ([]byte, Approval, error) {
 	if d == nil {
 		d = NewDevice(c.URI.Device, 0)
 	}
+	u.last = &d.last
 	r, err := perform(ctx, d, func(l *link) (*unsealed, error) { return l.unseal(u) })
 	if err != nil {
 		return nil, Approval{}, fmt.Errorf("unseal %s: %w", c.URI.SealedPath, err)

@@ -2,7 +2,11 @@ package tpm_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"os"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -176,7 +180,144 @@ func TestPINFile(t *testing.T) {
 			t.Errorf("%q: sealed", pin)
 		}
 	}
+	f.writePIN(rightPIN)
+	for mode, good := range map[os.FileMode]bool{0o600: true, 0o440: true, 0o604: false, 0o602: false, 0o601: false} {
+		if err := os.Chmod(f.config.URI.PINFile, mode); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.unseal(); (err == nil) != good || !good && !strings.Contains(err.Error(), "open to every user") {
+			t.Errorf("mode %04o: %v", mode, err)
+		}
+	}
 	if got := f.failures().Failures; got != 0 {
 		t.Fatalf("%d attempts wasted", got)
+	}
+}
+
+// TestLostRefusal: the TPM refused the PIN, and nobody heard of it, because the
+// answer came too late, not at all, or to a caller who had left. Whoever opens
+// again with the same device, as an agent that waits does, must not try again.
+func TestLostRefusal(t *testing.T) {
+	f, p := onBus(t)
+	f.unlocks() // the first time after a start, the TPM asks for the unsealing twice
+	f.writePIN(wrongPIN)
+	unsealing := func(command []byte) bool { return exchange{command: command}.code() == tpm2.TPMCCUnseal }
+	for name, lost := range map[string]func(leave func(), response []byte) []byte{
+		"no answer":        func(func(), []byte) []byte { return nil },
+		"the line is cut":  func(_ func(), response []byte) []byte { return response[:0] },
+		"a damaged answer": func(_ func(), response []byte) []byte { return append([]byte{0x80, 9}, response[2:]...) },
+		"the caller leaves": func(leave func(), response []byte) []byte {
+			leave()
+			time.Sleep(50 * time.Millisecond)
+			return response
+		},
+	} {
+		f.resetLockout()
+		f.config.Device = tpm.NewDevice(p.path, 2*time.Second)
+		ctx, leave := context.WithCancel(t.Context())
+		p.record(func(_ int, command, response []byte) []byte {
+			if unsealing(command) {
+				return lost(leave, response)
+			}
+			return response
+		})
+		if _, _, err := tpm.Unseal(ctx, f.config); err == nil || errors.Is(err, tpm.ErrPIN) {
+			t.Errorf("%s: %v", name, err)
+		}
+		leave()
+		for range 3 {
+			if err := again(t, f); !errors.Is(err, tpm.ErrStopped) {
+				t.Errorf("%s, then %v", name, err)
+			}
+		}
+		if n := commands(p, tpm2.TPMCCUnseal); n != 1 {
+			t.Errorf("%s: the PIN was tried %d times", name, n)
+		}
+	}
+}
+
+// again unseals once the device is free.
+func again(t *testing.T, f *fixture) error {
+	t.Helper()
+	for deadline := time.Now().Add(time.Minute); ; {
+		_, err := f.unseal()
+		if !errors.Is(err, tpm.ErrBusy) || time.Now().After(deadline) {
+			return err
+		}
+	}
+}
+
+// TestLostAnswer: what was lost was no refusal, so trying again does no harm.
+func TestLostAnswer(t *testing.T) {
+	f, p := onBus(t)
+	f.unlocks()
+	f.config.Device = tpm.NewDevice(p.path, 0)
+	p.record(func(_ int, command, response []byte) []byte {
+		if (exchange{command: command}).code() == tpm2.TPMCCUnseal {
+			return response[:0]
+		}
+		return response
+	})
+	if seed, err := f.unseal(); err == nil || seed != nil || errors.Is(err, tpm.ErrStopped) {
+		t.Fatal(err)
+	}
+	p.record(nil)
+	f.unlocks()
+}
+
+// TestRefusedForGood: a device that refused a PIN is not asked again, whoever asks.
+func TestRefusedForGood(t *testing.T) {
+	f, p := onBus(t)
+	f.config.Device = tpm.NewDevice(p.path, 0)
+	f.writePIN(wrongPIN)
+	for range 3 {
+		if e := refuses[*tpm.PINError](f); e.Left != 1 {
+			t.Errorf("%d attempts left", e.Left)
+		}
+	}
+	if n := f.failures().Failures; n != 1 {
+		t.Errorf("%d failures counted", n)
+	}
+}
+
+// TestRefusedAndGone: after its refusal the TPM does not say how many attempts are left.
+func TestRefusedAndGone(t *testing.T) {
+	f, p := onBus(t)
+	f.unlocks() // the first time after a start, the TPM asks for the unsealing twice
+	f.config.Device = tpm.NewDevice(p.path, 0)
+	f.writePIN(wrongPIN)
+	refused := false
+	p.record(func(_ int, command, response []byte) []byte {
+		if refused {
+			return response[:0]
+		}
+		refused = exchange{command: command}.code() == tpm2.TPMCCUnseal
+		return response
+	})
+	f.refusesWith(tpm.ErrPIN)
+	p.record(nil)
+	f.refusesWith(tpm.ErrPIN)
+	if n := commands(p, tpm2.TPMCCUnseal); n != 0 || f.failures().Failures != 1 {
+		t.Errorf("the PIN was tried again")
+	}
+}
+
+// TestManyWrongPINs: agents that share a TPM never make the last attempt.
+func TestManyWrongPINs(t *testing.T) {
+	f := newFixture(t)
+	f.setLockout(5)
+	f.unlocks() // the first time after a start, the TPM asks for the unsealing twice
+	f.writePIN(wrongPIN)
+	var callers sync.WaitGroup
+	for range 12 {
+		callers.Go(func() {
+			if _, _, err := tpm.Unseal(t.Context(), f.config); !errors.Is(err, tpm.ErrStopped) {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+	if s := f.failures(); s.Failures != 4 || s.Locked {
+		t.Errorf("%+v", s)
 	}
 }

@@ -85,7 +85,17 @@ func lockedPage(size int) (*secretPage, error) {
 	return p, nil
 }
 
+// keep takes a secret. From then on nothing can write there: neither a stray
+// pointer nor a module in the same process can spoil it unnoticed.
+func (p *secretPage) keep(secret []byte) error {
+	copy(p.bytes, secret)
+	return unix.Mprotect(p.bytes, unix.PROT_READ)
+}
+
 func (p *secretPage) free() error {
+	if err := unix.Mprotect(p.bytes, unix.PROT_READ|unix.PROT_WRITE); err != nil {
+		return errors.Join(err, unix.Munmap(p.bytes))
+	}
 	clear(p.bytes)
 	return unix.Munmap(p.bytes)
 }

@@ -53,8 +53,24 @@ func TestSecretPage(t *testing.T) {
 		if readable := err == nil; readable != (kind == "mlock") {
 			t.Errorf("%s: read through the kernel: %v", kind, err)
 		}
+		var alias []byte // a second view of the page; there is none of the other kind
+		if kind == "memfd_secret" {
+			at, err := unix.MremapPtr(unsafe.Pointer(&page[0]), 0, nil, uintptr(len(page)), unix.MREMAP_MAYMOVE)
+			if err != nil {
+				t.Fatal(err)
+			}
+			alias = unsafe.Slice((*byte)(at), len(page))
+		}
 		if err := free(); err != nil {
 			t.Error(err)
+		}
+		if kind == "memfd_secret" {
+			if alias[0] != 0 {
+				t.Errorf("%s: freed and not wiped", kind)
+			}
+			if err := unix.MunmapPtr(unsafe.Pointer(&alias[0]), uintptr(len(alias))); err != nil {
+				t.Error(err)
+			}
 		}
 	}
 	_, _, _, err := tpm.NewSecretPage(false, false)
@@ -125,7 +141,12 @@ func TestFaultySeedEndsTheKey(t *testing.T) {
 	if err := key.Err(); err != nil {
 		t.Fatal(err)
 	}
-	key.Spoil()
+	if flags := mappingFlags(t, key.SeedPage()); strings.Contains(flags, " wr ") || !strings.Contains(flags, " rd ") || !strings.Contains(flags, " dc ") {
+		t.Errorf("the seed's page has the flags %s: it can be written, or is inherited", flags)
+	}
+	if err := key.Spoil(); err != nil {
+		t.Fatal(err)
+	}
 	signature, err := key.Sign(nil, []byte("m"), crypto.Hash(0))
 	if !errors.Is(err, tpm.ErrStopped) || signature != nil {
 		t.Fatalf("%x, %v", signature, err)

@@ -2,6 +2,8 @@ package tpm
 
 import (
 	"crypto/ed25519"
+	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -27,7 +29,9 @@ func keepSeed(from []byte) (*seed, error) {
 	if err != nil {
 		return nil, err
 	}
-	copy(page.bytes, from)
+	if err := page.keep(from); err != nil {
+		return nil, errors.Join(fmt.Errorf("keep the seed: %w", err), page.free())
+	}
 	s := &seed{kind: page.kind, page: page}
 	s.sweep()
 	s.sweepLater() // what whoever unsealed it still holds
@@ -52,20 +56,27 @@ func (s *seed) sign(message []byte) ([]byte, error) {
 
 // sweepLater has the collector find what a signature left. The runtime erases
 // heap memory when it is collected, which without this would be in two minutes.
+// It does so again, since a busy machine may run what the first collections
+// allowed (see sweep) only after them.
 func (s *seed) sweepLater() {
 	if erases && s.sweeping.CompareAndSwap(false, true) {
 		time.AfterFunc(sweepTime, func() {
 			s.sweeping.Store(false)
 			s.sweep()
+			for n := range 3 {
+				time.AfterFunc(sweepTime<<n, s.sweep)
+			}
 		})
 	}
 }
 
 // sweep collects twice: crypto/ed25519 keeps what it derived from a private key
-// until a collection has seen the key gone.
+// until a collection has seen the key gone, and a goroutine of the runtime has
+// been told so.
 func (*seed) sweep() {
 	if erases {
 		runtime.GC()
+		time.Sleep(10 * time.Millisecond) // for that goroutine
 		runtime.GC()
 	}
 }

@@ -176,9 +176,10 @@ func (l *link) identity() ([]byte, error) {
 	return made.Name.Buffer, nil
 }
 
-// TakeOwnership sets the authorisations of the owner and of the lockout, which
-// must be empty so far. They cross the bus encrypted to the storage key. Make
-// them of 16 random bytes, as hexadecimal digits, and keep them elsewhere.
+// TakeOwnership sets the authorisations of the owner and of the lockout, as far
+// as they are empty: killed between the two it can be called again. They cross
+// the bus encrypted to the storage key. Make them of 16 random bytes, as
+// hexadecimal digits, and keep them elsewhere.
 func (d *Device) TakeOwnership(ctx context.Context, s Storage, owner, lockout []byte) error {
 	for _, auth := range [][]byte{owner, lockout} {
 		if err := checkAuth(auth); err != nil || len(auth) < 16 {
@@ -191,10 +192,21 @@ func (d *Device) TakeOwnership(ctx context.Context, s Storage, owner, lockout []
 		if err := l.checkStorage(s); err != nil {
 			return struct{}{}, err
 		}
-		if err := l.setAuth(s, tpm2.TPMRHLockout, both[:len(lockout)]); err != nil {
+		p, err := l.properties(tpm2.TPMPTPermanent)
+		if err != nil {
 			return struct{}{}, err
 		}
-		return struct{}{}, l.setAuth(s, tpm2.TPMRHOwner, both[len(lockout):])
+		owned, locked := p[tpm2.TPMPTPermanent]&bitOwnerAuth != 0, p[tpm2.TPMPTPermanent]&bitLockoutAuth != 0
+		if owned && locked {
+			return struct{}{}, errors.New("the TPM's owner and its lockout have authorisations already")
+		}
+		if !locked {
+			err = l.setAuth(s, tpm2.TPMRHLockout, both[:len(lockout)])
+		}
+		if !owned && err == nil {
+			err = l.setAuth(s, tpm2.TPMRHOwner, both[len(lockout):])
+		}
+		return struct{}{}, err
 	})
 	return err
 }

@@ -33,15 +33,22 @@ type emulator struct {
 // 108 bytes.
 func newEmulator(t testing.TB) *emulator {
 	t.Helper()
+	e := newMachine(t)
+	if err := os.Mkdir(filepath.Join(e.dir, "state"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	e.start()
+	return e
+}
+
+// newMachine has a TPM that was neither made nor started yet.
+func newMachine(t testing.TB) *emulator {
+	t.Helper()
 	dir, err := os.MkdirTemp("", "swtpm")
 	if err != nil {
 		t.Fatal(err)
 	}
 	e := &emulator{t: t, dir: dir}
-	if err := os.Mkdir(filepath.Join(dir, "state"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	e.start()
 	t.Cleanup(func() {
 		e.kill()
 		os.RemoveAll(dir)
@@ -87,6 +94,9 @@ func (e *emulator) start() {
 
 // kill is a power cut: SIGKILL.
 func (e *emulator) kill() {
+	if e.process == nil {
+		return
+	}
 	e.process.Process.Kill()
 	<-e.exited
 }
@@ -214,7 +224,13 @@ type fixture struct {
 
 func newFixture(t testing.TB) *fixture {
 	t.Helper()
-	f := &fixture{emulator: newEmulator(t), approver: newApproverKey(t), seed: make([]byte, ed25519.SeedSize)}
+	return sealedIn(newEmulator(t))
+}
+
+func sealedIn(e *emulator) *fixture {
+	t := e.t
+	t.Helper()
+	f := &fixture{emulator: e, approver: newApproverKey(t), seed: make([]byte, ed25519.SeedSize)}
 	rand.Read(f.seed)
 	var err error
 	if f.storage, err = f.device().Provision(t.Context(), nil); err != nil {

@@ -17,6 +17,7 @@ type unlock struct {
 	approvals []Approval
 	pinFile   string
 	now       func() time.Time
+	last      *trial // with the device
 }
 
 // unsealed is what it gives.
@@ -35,6 +36,9 @@ func (l *link) unseal(u unlock) (*unsealed, error) {
 	defer clear(pin)
 	state, err := l.lockout()
 	if err != nil {
+		return nil, err
+	}
+	if err := u.last.begin(state); err != nil {
 		return nil, err
 	}
 	if err := state.err(u.now()); err != nil {
@@ -146,10 +150,12 @@ func (l *link) open(u unlock, a Approval, object tpm2.NamedHandle, pin []byte) (
 	if err := l.fulfil(u, a, session.Handle(), ticket); err != nil {
 		return nil, err
 	}
+	u.last.open = true
 	r, err := tpm2.Unseal{ItemHandle: tpm2.AuthHandle{Handle: object.Handle, Name: object.Name, Auth: session}}.Execute(l)
 	if err != nil {
 		return nil, l.refused(u, l.failed("TPM2_Unseal", err))
 	}
+	u.last.open = false
 	return r.OutData.Buffer, nil
 }
 
@@ -189,11 +195,13 @@ func (l *link) unfulfilled(a Approval, command string, err error) error {
 func (l *link) refused(u unlock, err error) error {
 	switch {
 	case answered(err, tpm2.TPMRCAuthFail, tpm2.TPMRCBadAuth):
+		u.last.refused = &PINError{}
 		state, failed := l.lockout()
 		if failed != nil {
-			return errors.Join(&PINError{}, failed)
+			return errors.Join(u.last.refused, failed)
 		}
-		return &PINError{Left: state.left()}
+		u.last.refused = &PINError{Left: state.left()}
+		return u.last.refused
 	case answered(err, tpm2.TPMRCLockout):
 		state, failed := l.lockout()
 		if failed != nil {

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"countersign.dev/provenance"
 	"countersign.dev/tpm"
 )
@@ -63,6 +65,18 @@ func readApprovals(path string) ([]tpm.Approval, error) {
 	return list, nil
 }
 
+// hold keeps other ceremonies from a key while one reads, asks and writes; also a ceremony that is killed lets go.
+func hold(u tpm.URI) (*os.File, error) {
+	f, err := os.Open(u.SealedPath)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s: another ceremony is at work on this key: see it end, then run this again", u.SealedPath), f.Close())
+	}
+	return f, nil
+}
+
 // objection is why an approval does not hold, "" if it does; dead says that it never will again. Its signature is not
 // looked at here: the unsealing does.
 func (f *shelf) objection(a tpm.Approval, counter uint64) (text string, dead bool) {
@@ -111,6 +125,11 @@ func addApproval(ctx context.Context, args []string, t terminal) error {
 	if u.PINFile == "" {
 		return fmt.Errorf("tpm add-approval: --key needs pin-source, since the approval is tried: %w", errTPMUsage)
 	}
+	held, err := hold(u.URI)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
 	sealed, err := readSealed(u.URI)
 	if err != nil {
 		return err
@@ -190,7 +209,7 @@ func (f *shelf) add(t terminal, a tpm.Approval) error {
 		write = func() error { return writeNew(f.path, string(data)) }
 	}
 	if err := write(); err != nil {
-		return err
+		return fmt.Errorf("not added: %w", err)
 	}
 	t.say("Added to %s, which has %d now. An agent reads it when it starts.", f.path, len(list)+1)
 	return nil
@@ -204,6 +223,11 @@ func advance(ctx context.Context, args []string, t terminal) error {
 	if err := parse(flags, args, "key", "owner-auth"); err != nil {
 		return err
 	}
+	held, err := hold(u.URI)
+	if err != nil {
+		return err
+	}
+	defer held.Close()
 	sealed, err := readSealed(u.URI)
 	if err != nil {
 		return err
@@ -226,6 +250,9 @@ func advance(ctx context.Context, args []string, t terminal) error {
 	}
 	if err := t.typed(ctx, phrase); err != nil {
 		return fmt.Errorf("%w; the counter is unchanged", err)
+	}
+	if now, err := f.device.Counter(ctx); err != nil || now != f.count {
+		return errors.Join(err, fmt.Errorf("%s: the counter is not at %d any more: something else advanced it meanwhile. This did not; look again with ceremony tpm inspect", u.Device, f.count))
 	}
 	now, err := f.device.Advance(ctx, auth)
 	if err != nil {

@@ -164,7 +164,7 @@ func TestAttestUsage(t *testing.T) {
 			t.Errorf("%q: %d %s", more, status, out)
 		}
 	}
-	if out, status := s.run("", "attest", "--help"); status != 0 || !strings.Contains(out, "can never be a\ncheckpoint") {
+	if out, status := s.run("", "attest", "--help"); status != 0 || !strings.Contains(out, "can never be a checkpoint") {
 		t.Errorf("%d %s", status, out)
 	}
 }

@@ -3,8 +3,8 @@ package main
 const errAttestUsage usageError = "see ceremony attest --help"
 
 const attestUsage = `ceremony attest writes a document about where a key lives, which anyone checks offline with countersign attest verify.
-docs/attestation.md tells what it proves. It opens the key with its PIN, once, and has it sign a text that can never be a
-checkpoint; agents that use the key go on.
+docs/attestation.md tells what it proves. It opens the key with its PIN, which is not tried again if it is refused, and has
+the key sign a text that can never be a checkpoint; agents that use the key go on.
 
   ceremony attest --key URI --public-key BASE64 --out FILE
                   [--nonce HEX | --challenge FILE] [--ak-certificate FILE] [--certificates PEM]

@@ -76,11 +76,11 @@ func replaceFile(path string, data []byte) error {
 func writeBeside(path string, data []byte, prepare func(*os.File) error) (string, error) {
 	f, err := os.CreateTemp(filepath.Dir(path), ".ceremony-*")
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("write %s: %w", path, err)
 	}
 	_, err = f.Write(data)
 	if err := errors.Join(err, prepare(f), f.Sync(), f.Close()); err != nil {
-		return "", errors.Join(err, os.Remove(f.Name()))
+		return "", errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(f.Name()))
 	}
 	return f.Name(), nil
 }

@@ -75,21 +75,7 @@ func (s *seat) survey(ctx context.Context) (tpm.Capabilities, error) {
 			clear(auth)
 		}
 	}
-	if c.OwnerAuth != c.LockedAuth {
-		return c, s.halfOwned(c)
-	}
 	return c, nil
-}
-
-// halfOwned is what a run leaves that was killed between the two authorisations, or what another program made. A wrong
-// lockout authorisation is refused for an hour or more, so nothing is tried.
-func (s *seat) halfOwned(c tpm.Capabilities) error {
-	set, missing, path := "lockout", "owner", s.ownerAuth
-	if c.OwnerAuth {
-		set, missing, path = "owner", "lockout", s.lockoutAuth
-	}
-	return fmt.Errorf("%s: the TPM's %s hierarchy has an authorisation and its %s hierarchy has none: an earlier run was interrupted, or another program was here. "+
-		"Have 32 random hexadecimal digits in %s, set them with tpm2_changeauth -c %s file:%[4]s, and run this again", s.path, set, missing, path, missing)
 }
 
 // weak says that wrong PINs lock the TPM too early, or for too long.
@@ -110,14 +96,22 @@ func (s *seat) plan(c tpm.Capabilities) (steps []string) {
 	if weak(c.Lockout) {
 		steps = append(steps, fmt.Sprintf("let %d wrong PINs lock it instead of %d, and forget one each %v instead of %v", guessing.Max, c.Lockout.Max, guessing.Forget, c.Lockout.Forget))
 	}
-	if !c.OwnerAuth {
-		steps = append(steps, fmt.Sprintf("set random authorisations for its owner and its lockout, written to %s and %s", s.ownerAuth, s.lockoutAuth))
+	if c.LockedAuth && !c.OwnerAuth {
+		steps = append(steps, fmt.Sprintf("go on where an earlier run ended, with the lockout's authorisation in %s: if that is not the one, the TPM refuses the right one too for a while", s.lockoutAuth))
+	}
+	for _, h := range []struct {
+		set        bool
+		what, path string
+	}{{c.OwnerAuth, "owner", s.ownerAuth}, {c.LockedAuth, "lockout", s.lockoutAuth}} {
+		if !h.set {
+			steps = append(steps, fmt.Sprintf("set a random authorisation for its %s, written to %s", h.what, h.path))
+		}
 	}
 	return append(steps, "make the storage key and the counter, as far as they are not there")
 }
 
-// provision brings a TPM to where keys can be sealed in it. What is done already stays as it is. The authorisations are
-// on the disk before the TPM has them.
+// provision brings a TPM to where keys can be sealed in it. What is done already stays as it is, and what an earlier run
+// that was killed has begun is brought to an end. The authorisations are on the disk before the TPM has them.
 func (s *seat) provision(ctx context.Context, t terminal) (tpm.Storage, error) {
 	c, err := s.survey(ctx)
 	if err != nil {
@@ -129,22 +123,20 @@ func (s *seat) provision(ctx context.Context, t terminal) (tpm.Storage, error) {
 	}
 	defer clear(owner)
 	defer clear(lockout)
-	var presentOwner, presentLockout []byte
-	if c.OwnerAuth {
-		presentOwner, presentLockout = owner, lockout
-	}
-	if weak(c.Lockout) {
-		if err := s.device.SetLockout(ctx, presentLockout, guessing); err != nil {
+	// With the lockout's alone set the earlier run came that far, or it was another program: then its file is tried here,
+	// before the owner gets one too.
+	if weak(c.Lockout) || c.LockedAuth && !c.OwnerAuth {
+		if err := s.device.SetLockout(ctx, present(c.LockedAuth, lockout), guessing); err != nil {
 			return tpm.Storage{}, fmt.Errorf("%s: %w", s.path, err)
 		}
 		t.say("TPM %s: %d wrong PINs lock it, one is forgotten each %v.", s.path, guessing.Max, guessing.Forget)
 	}
-	storage, err := s.device.Provision(ctx, presentOwner)
+	storage, err := s.device.Provision(ctx, present(c.OwnerAuth, owner))
 	if err != nil {
 		return tpm.Storage{}, fmt.Errorf("%s: %w", s.path, err)
 	}
 	t.say("TPM %s: its storage key is %x.", s.path, storage.Name())
-	if !c.OwnerAuth {
+	if !c.OwnerAuth || !c.LockedAuth {
 		if err := s.device.TakeOwnership(ctx, storage, owner, lockout); err != nil {
 			return tpm.Storage{}, fmt.Errorf("%s: %w", s.path, err)
 		}
@@ -153,28 +145,38 @@ func (s *seat) provision(ctx context.Context, t terminal) (tpm.Storage, error) {
 	return storage, nil
 }
 
-// authorisations reads the two, or makes them where the TPM has none yet. Files that an interrupted run wrote are used.
-func (s *seat) authorisations(t terminal, c tpm.Capabilities) (owner, lockout []byte, err error) {
-	for _, path := range []string{s.ownerAuth, s.lockoutAuth} {
-		there, err := exists(path)
-		if err != nil {
-			return nil, nil, err
-		}
-		if !there && !c.OwnerAuth {
-			if err := makeAuth(path); err != nil {
-				return nil, nil, err
-			}
-			t.say("Wrote %s.", path)
-		}
+// present is what authorises now: nothing, where the TPM has no authorisation yet.
+func present(set bool, auth []byte) []byte {
+	if set {
+		return auth
 	}
-	if owner, err = readAuth(s.ownerAuth); err != nil {
+	return nil
+}
+
+// authorisations reads the two, or makes those that the TPM has not yet. Files that an interrupted run wrote are used.
+func (s *seat) authorisations(t terminal, c tpm.Capabilities) (owner, lockout []byte, err error) {
+	if owner, err = s.authorisation(t, s.ownerAuth, c.OwnerAuth); err != nil {
 		return nil, nil, err
 	}
-	if lockout, err = readAuth(s.lockoutAuth); err != nil {
+	if lockout, err = s.authorisation(t, s.lockoutAuth, c.LockedAuth); err != nil {
 		clear(owner)
 		return nil, nil, err
 	}
 	return owner, lockout, nil
+}
+
+func (s *seat) authorisation(t terminal, path string, set bool) ([]byte, error) {
+	there, err := exists(path)
+	if err != nil {
+		return nil, err
+	}
+	if !there && !set {
+		if err := makeAuth(path); err != nil {
+			return nil, err
+		}
+		t.say("Wrote %s.", path)
+	}
+	return readAuth(path)
 }
 
 // makeAuth writes 32 hexadecimal digits without a newline, so that other tools read the same.

@@ -19,10 +19,10 @@ func advanceTo(n uint64, out bool) string {
 	return text + "\n"
 }
 
-// setOwnerAuth does half of what taking ownership does.
-func setOwnerAuth(r *room, auth string) error {
+// setAuth does half of what taking ownership does.
+func setAuth(r *room, hierarchy tpm2.TPMHandle, auth string) error {
 	_, err := tpm2.HierarchyChangeAuth{
-		AuthHandle: tpm2.AuthHandle{Handle: tpm2.TPMRHOwner, Auth: tpm2.PasswordAuth(nil)},
+		AuthHandle: tpm2.AuthHandle{Handle: hierarchy, Auth: tpm2.PasswordAuth(nil)},
 		NewAuth:    tpm2.TPM2BAuth{Buffer: []byte(auth)},
 	}.Execute(r.raw())
 	return err

@@ -16,6 +16,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-tpm/tpm2"
+
 	"countersign.dev/attest"
 	"countersign.dev/hsm/softhsm"
 	"countersign.dev/provenance"
@@ -160,25 +162,21 @@ func TestCreateSealedWithApproverElsewhere(t *testing.T) {
 func TestCreateSealedRefuses(t *testing.T) {
 	softhsm.New(t)
 	for why, arrange := range map[string]func(s *stage, e *emulator){
-		"demos only":                 func(s *stage, _ *emulator) { s.replace("demo = true", "") },
-		"a.sealed exists":            func(s *stage, _ *emulator) { s.write("a.sealed", "") },
-		"a.approvals exists":         func(s *stage, _ *emulator) { s.write("a.approvals", "") },
-		"a.approvals.request exists": func(s *stage, _ *emulator) { s.write("a.approvals.request", "") },
-		"the PIN is empty":           func(s *stage, _ *emulator) { s.write("a.tpm.pin", "\n") },
-		"reset by any program":       func(s *stage, _ *emulator) { s.replace("[7, 11]", "[7, 16]") },
-		"at least one register":      func(s *stage, _ *emulator) { s.replace("[7, 11]", "[]") },
-		"printable ASCII":            func(s *stage, _ *emulator) { s.replace("host-a", "host a") },
-		"is not an absolute path":    func(s *stage, _ *emulator) { s.replace("sealed = \"/", "sealed = \"") },
-		"a token and a TPM":          func(s *stage, _ *emulator) { s.replace("[log.key.tpm]", "token = \"x\"\n[log.key.tpm]") },
-		"holds no PUBLIC KEY":        func(s *stage, _ *emulator) { s.replace("approver.pub", "approver.key") },
-		"is named twice":             func(s *stage, _ *emulator) { s.replace("a.lockout", "a.owner") },
-		"unknown":                    func(s *stage, _ *emulator) { s.replace("appliance =", "colour = 1\nappliance =") },
-		"no such file":               func(s *stage, e *emulator) { e.kill(); os.Remove(e.socket()) },
-		"hierarchy has an authorisation and": func(s *stage, e *emulator) {
-			must(s.t, setOwnerAuth(&room{s, e}, "0123456789abcdef"))
-			s.write("a.owner", "0123456789abcdef")
-		},
-		"has an authorisation already":      func(s *stage, e *emulator) { must(s.t, setOwnerAuth(&room{s, e}, "0123456789abcdef")) },
+		"demos only":                        func(s *stage, _ *emulator) { s.replace("demo = true", "") },
+		"a.sealed exists":                   func(s *stage, _ *emulator) { s.write("a.sealed", "") },
+		"a.approvals exists":                func(s *stage, _ *emulator) { s.write("a.approvals", "") },
+		"a.approvals.request exists":        func(s *stage, _ *emulator) { s.write("a.approvals.request", "") },
+		"the PIN is empty":                  func(s *stage, _ *emulator) { s.write("a.tpm.pin", "\n") },
+		"reset by any program":              func(s *stage, _ *emulator) { s.replace("[7, 11]", "[7, 16]") },
+		"at least one register":             func(s *stage, _ *emulator) { s.replace("[7, 11]", "[]") },
+		"printable ASCII":                   func(s *stage, _ *emulator) { s.replace("host-a", "host a") },
+		"is not an absolute path":           func(s *stage, _ *emulator) { s.replace("sealed = \"/", "sealed = \"") },
+		"a token and a TPM":                 func(s *stage, _ *emulator) { s.replace("[log.key.tpm]", "token = \"x\"\n[log.key.tpm]") },
+		"holds no PUBLIC KEY":               func(s *stage, _ *emulator) { s.replace("approver.pub", "approver.key") },
+		"is named twice":                    func(s *stage, _ *emulator) { s.replace("a.lockout", "a.owner") },
+		"unknown":                           func(s *stage, _ *emulator) { s.replace("appliance =", "colour = 1\nappliance =") },
+		"no such file":                      func(s *stage, e *emulator) { e.kill(); os.Remove(e.socket()) },
+		"has an authorisation already":      func(s *stage, e *emulator) { must(s.t, setAuth(&room{s, e}, tpm2.TPMRHOwner, "0123456789abcdef")) },
 		"token root exists":                 func(s *stage, e *emulator) { softhsm.New(s.t).Token("root") },
 		"neither a TPM device nor a socket": func(s *stage, e *emulator) { s.replace(e.socket(), s.path("a.tpm.pin")+"x"); s.write("a.tpm.pinx", "") },
 	} {

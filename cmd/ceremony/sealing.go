@@ -115,7 +115,11 @@ func parseSealOrder(args []string) (o sealOrder, err error) {
 	if o.Approver, err = readApprover(o.approver); err != nil {
 		return o, err
 	}
-	return o, errors.Join(checkAppliance(o.Appliance), checkPIN(o.pinFile), absolute(o.path, o.pinFile, o.out, o.approvals), refuseExisting(o.out, o.request))
+	existing := refuseExisting(o.out, o.request)
+	if existing != nil {
+		existing = fmt.Errorf("%w. If an earlier run was interrupted and nothing uses its key, remove %s and %s, and run this again", existing, o.out, o.request)
+	}
+	return o, errors.Join(checkAppliance(o.Appliance), checkPIN(o.pinFile), absolute(o.path, o.pinFile, o.out, o.approvals), existing)
 }
 
 // seal is the verb: a key for a log that exists, or one more agent's.
@@ -139,10 +143,13 @@ func seal(ctx context.Context, args []string, t terminal) error {
 	}
 	t.sealed(sealed, tpm.URI{SRK: o.Storage.Name(), Device: o.path, SealedPath: o.out, ApprovalPath: o.approvals, PINFile: o.pinFile})
 	r, err := measure(ctx, o.device, sealed, o.PCRs)
-	if err != nil {
-		return err
+	if err == nil {
+		err = r.write(o.request, t)
 	}
-	return r.write(o.request, t)
+	if err != nil {
+		return fmt.Errorf("%w\nThe key is sealed, and its request is not there: make it with ceremony tpm request", err)
+	}
+	return nil
 }
 
 // sealed tells of a new sealed key.

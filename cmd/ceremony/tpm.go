@@ -57,6 +57,10 @@ func sealedKeys(ctx context.Context, args []string, t terminal) error {
 	default:
 		return fmt.Errorf("unknown command tpm %q: %w", verb, errTPMUsage)
 	}
+	if slices.ContainsFunc(args, func(a string) bool { return a == "--help" || a == "-h" }) {
+		fmt.Fprint(t.out, tpmUsage)
+		return nil
+	}
 	return explained(run(ctx, args, t))
 }
 

@@ -1,90 +1,20 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"countersign.dev/tpm"
 )
-
-// Provisioning leaves a TPM that nobody owned owned, and does nothing twice.
-func TestProvision(t *testing.T) {
-	r := newRoom(t)
-	args := append([]string{"tpm", "provision"}, r.seat()...)
-	out := r.done(args...)
-	c := r.capabilities()
-	if !c.OwnerAuth || !c.LockedAuth || c.Lockout.Max != 32 || c.Lockout.Forget != 10*time.Minute || c.Lockout.Recovery != time.Hour {
-		t.Fatalf("%+v\n%s", c, out)
-	}
-	for _, name := range []string{"owner", "lockout"} {
-		info, err := os.Stat(r.path(name))
-		must(t, err)
-		if info.Mode().Perm() != 0o600 || info.Size() != 32 || strings.Trim(r.read(name), "0123456789abcdef") != "" {
-			t.Errorf("%s: %v, %d bytes", name, info.Mode(), info.Size())
-		}
-	}
-	if r.read("owner") == r.read("lockout") {
-		t.Error("one authorisation for both")
-	}
-	counter := r.counter()
-	again := r.done(args...)
-	if r.counter() != counter || strings.Contains(again, "Wrote") || !strings.Contains(again, strings.Fields(out[strings.Index(out, "key is "):])[2]) {
-		t.Errorf("the second time:\n%s", again)
-	}
-}
-
-// A run that was killed before the TPM had the authorisations left their files: they are taken, not made anew.
-func TestProvisionGoesOn(t *testing.T) {
-	r := newRoom(t)
-	must(t, makeAuth(r.path("owner")))
-	owner := r.read("owner")
-	out := r.done(append([]string{"tpm", "provision"}, r.seat()...)...)
-	if r.read("owner") != owner || strings.Contains(out, "Wrote "+r.path("owner")) || !strings.Contains(out, "Wrote "+r.path("lockout")) {
-		t.Fatal(out)
-	}
-	_, err := tpm.NewDevice(r.socket(), 0).Advance(t.Context(), []byte(owner))
-	must(t, err)
-}
-
-func TestProvisionRefuses(t *testing.T) {
-	for name, c := range map[string]struct {
-		arrange func(r *room)
-		why     string
-	}{
-		"no device":        {func(r *room) { r.kill(); os.Remove(r.socket()) }, "no such file"},
-		"short file":       {func(r *room) { r.write("lockout", "") }, "so remove the file"},
-		"not ours":         {func(r *room) { r.write("owner", "secret") }, "shorter than 16 bytes"},
-		"open to everyone": {func(r *room) { r.write("owner", "0123456789abcdef"); os.Chmod(r.path("owner"), 0o644) }, "open to every user"},
-		"owned, no file": {func(r *room) {
-			r.done(append([]string{"tpm", "provision"}, r.seat()...)...)
-			must(t, os.Remove(r.path("owner")))
-		}, "owner hierarchy has an authorisation already"},
-		"owned, other file": {func(r *room) {
-			r.done(append([]string{"tpm", "provision"}, r.seat()...)...)
-			r.write("owner", "0123456789abcdef0123456789abcdef")
-		}, "the authorisation is another TPM's"},
-		"half owned": {func(r *room) {
-			must(t, setOwnerAuth(r, "0123456789abcdef"))
-			r.write("owner", "0123456789abcdef")
-		}, "tpm2_changeauth -c lockout"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			r := newRoom(t)
-			c.arrange(r)
-			out := r.refused(c.why, append([]string{"tpm", "provision"}, r.seat()...)...)
-			if strings.Contains(out, "Wrote") {
-				t.Errorf("it made something:\n%s", out)
-			}
-		})
-	}
-	r := newRoom(t)
-	r.refused("are two files", "tpm", "provision", "--device", r.socket(), "--owner-auth", r.path("a"), "--lockout-auth", r.path("a"))
-}
 
 // From nothing to a key that opens, with the approver elsewhere, and over a reboot.
 func TestSealApproveOpen(t *testing.T) {
@@ -120,6 +50,14 @@ func TestSealApproveOpen(t *testing.T) {
 	}
 }
 
+// otherCurve is a public key on P-384.
+const otherCurve = `-----BEGIN PUBLIC KEY-----
+MHYwEAYHKoZIzj0CAQYFK4EEACIDYgAE+Pl5M1730yGRw7tja1T3mtanwXTwaPRg
+YQE1GE09S57NpYa12L1WmYam/Ee16j3dYMQNTXiVUXHzH5zEqeu66hfkipzatfbY
+kZx5VXtwRUz/JUYF0a0dH/7CeQkHqhmK
+-----END PUBLIC KEY-----
+`
+
 func TestSealRefuses(t *testing.T) {
 	for name, c := range map[string]struct {
 		arrange func(r *room)
@@ -129,6 +67,7 @@ func TestSealRefuses(t *testing.T) {
 		"no PIN":           {func(r *room) { os.Remove(r.path("pin")) }, "how to make a PIN"},
 		"PIN for everyone": {func(r *room) { os.Chmod(r.path("pin"), 0o644) }, "open to every user"},
 		"no approver":      {func(r *room) { os.Remove(r.path("approver.pub")) }, "approver.pub"},
+		"other curve":      {func(r *room) { r.write("approver.pub", otherCurve) }, "ECDSA on P-256"},
 		"private approver": {func(r *room) { r.write("approver.pub", r.read("approver.key")) }, "holds no PUBLIC KEY"},
 		"sealed exists":    {func(r *room) { r.write("sealed", "something else") }, "overwrites nothing"},
 		"request exists":   {func(r *room) { r.write("request", "something else") }, "overwrites nothing"},
@@ -240,6 +179,37 @@ func TestAdvanceThatLocksOut(t *testing.T) {
 	}
 }
 
+// Two people at once: the second is sent away while the first decides, so that no advance is made that nobody confirmed
+// and no approval is lost.
+func TestTwoCeremoniesAtOnce(t *testing.T) {
+	r := sealedRoom(t)
+	first := r.counter()
+	advance := []string{"tpm", "advance", "--key", r.uri(), "--owner-auth", r.path("owner")}
+	answers, typed := io.Pipe()
+	shown, out := io.Pipe()
+	status := make(chan int)
+	go func() { status <- run(t.Context(), advance, terminal{answers, out, out}) }()
+	asking := bufio.NewScanner(shown)
+	for asking.Scan() && !strings.HasPrefix(asking.Text(), "Type: ") {
+	}
+	if out, status := r.run(advanceTo(first+1, true), advance...); status != 1 || !strings.Contains(out, "another ceremony is at work on this key") {
+		t.Errorf("%d %s", status, out)
+	}
+	r.refused("another ceremony is at work", "tpm", "add-approval", "--key", r.uri(), "--approval", r.path("approval"))
+	if r.counter() != first {
+		t.Fatal("advanced")
+	}
+	// The counter is the TPM's, and another program may have it too.
+	_, err := tpm.NewDevice(r.socket(), 0).Advance(t.Context(), []byte(r.read("owner")))
+	must(t, err)
+	fmt.Fprint(typed, advanceTo(first+1, true))
+	typed.Close()
+	asking.Scan()
+	if why := asking.Text(); !strings.Contains(why, "something else advanced it meanwhile") || <-status != 1 || r.counter() != first+1 {
+		t.Errorf("generation %d after %d: %s", r.counter(), first, why)
+	}
+}
+
 func TestApproveRefuses(t *testing.T) {
 	r := newRoom(t)
 	r.seal()
@@ -282,6 +252,30 @@ func TestApproveRefuses(t *testing.T) {
 			t.Errorf("%s: %v", name, info.Mode())
 		}
 	}
+}
+
+// Each verb explains itself, and a seal that came half-way says how to go on.
+func TestSealHalfWay(t *testing.T) {
+	r := newRoom(t)
+	for _, verb := range []string{"approver", "approve", "inspect", "provision", "seal", "request", "add-approval", "advance", "rotate-pin", "reset-lockout"} {
+		if out := r.done("tpm", verb, "--help"); out != tpmUsage {
+			t.Errorf("%s --help:\n%s", verb, out)
+		}
+	}
+	args := r.sealing()
+	args[slices.Index(args, "--request")+1] = r.path("missing/request")
+	r.refused("write "+r.path("missing/request"), args...)
+	if u := r.uri(); u == "" {
+		t.Fatal("not sealed")
+	}
+	r.refused("If an earlier run was interrupted", args...)
+	other := strings.Replace(r.uri(), "srk=000b", "srk=000b"+strings.Repeat("0", 64), 1)
+	other = other[:len("tpm:srk=000b")+64] + other[len("tpm:srk=000b")+128:]
+	r.refused("find out who replaced it", "tpm", "request", "--key", other, "--pcr", "7", "--out", r.path("request"))
+	r.done("tpm", "request", "--key", r.uri(), "--pcr", "7", "--pcr", "11", "--out", r.path("request"))
+	r.approve("request", "approval")
+	r.done("tpm", "add-approval", "--key", r.uri(), "--approval", r.path("approval"))
+	must(t, r.open())
 }
 
 // What is not a good approval is not installed.

@@ -3,8 +3,10 @@ package main
 import (
 	"encoding/hex"
 	"errors"
+	"flag"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +43,9 @@ func verifyEvidence(args []string, t terminal) error {
 	if f.file, err = one(operands, "evidence document"); err != nil {
 		return err
 	}
+	if err := noneEmpty(flags); err != nil {
+		return err
+	}
 	report, err := f.verify()
 	if m := (misuse{}); errors.As(err, &m) {
 		return err
@@ -57,6 +62,16 @@ func verifyEvidence(args []string, t terminal) error {
 	t.say("")
 	t.say("VERIFIED as far as it is proven above: %s, %s", report.Document.Claims.Protection, report.Document.Claims.Fingerprint)
 	return nil
+}
+
+// noneEmpty refuses a wish that is given without a value: a script that lost it means something by it.
+func noneEmpty(flags *flag.FlagSet) (err error) {
+	flags.Visit(func(f *flag.Flag) {
+		if v := f.Value.String(); v == "" || v == "0s" {
+			err = misused("--%s is empty", f.Name)
+		}
+	})
+	return err
 }
 
 func (f *evidenceFlags) verify() (*attest.Report, error) {
@@ -159,12 +174,17 @@ func (f *evidenceFlags) wishes(q *attest.Question) (err error) {
 	q.Expect = make(map[string]string)
 	for _, s := range f.expect {
 		name, value, ok := strings.Cut(s, "=")
-		if _, twice := q.Expect[name]; !ok || twice || !slices.Contains(attest.Expectations(), name) && !strings.HasPrefix(name, "pcr-") {
+		if _, twice := q.Expect[name]; !ok || twice || !slices.Contains(attest.Expectations(), name) && !isRegister(name) {
 			return hint(misused("--expect %s: not a claim and its value, once", s), "claims are %s, and pcr-0 to pcr-23", strings.Join(attest.Expectations(), ", "))
 		}
 		q.Expect[name] = value
 	}
 	return nil
+}
+
+func isRegister(name string) bool {
+	i, err := strconv.Atoi(strings.TrimPrefix(name, "pcr-"))
+	return err == nil && i >= 0 && i < 24 && name == fmt.Sprintf("pcr-%d", i)
 }
 
 // statuses, the one that says most first.

@@ -62,8 +62,8 @@ func (c confinement) confine(binary, had string, log *slog.Logger) error {
 		return nil
 	}
 	version, filter := landlockVersion(), filterAvailable()
-	if c.mode == confineRequired && (version == 0 || !filter) {
-		return fmt.Errorf(`confine = "required", but the kernel has landlock %d and seccomp filters: %t`, version, filter)
+	if err := c.enough(version, filter); err != nil {
+		return err
 	}
 	if version > 0 {
 		if err := c.restrictFiles(binary); err != nil {
@@ -83,6 +83,14 @@ func (c confinement) confine(binary, had string, log *slog.Logger) error {
 		return err
 	}
 	log.Info("confined", "landlock", version, "seccomp", filter, "network", c.network)
+	return nil
+}
+
+// enough refuses a kernel that lacks what the configuration requires.
+func (c confinement) enough(landlock int, filter bool) error {
+	if c.mode == confineRequired && (landlock == 0 || !filter) {
+		return fmt.Errorf(`confine = "required", but the kernel has landlock %d and seccomp filters: %t. Use another kernel, or write confine = "auto" and do with less`, landlock, filter)
+	}
 	return nil
 }
 

@@ -97,7 +97,7 @@ func (i *inheritance) execute(path string, log *slog.Logger) error {
 	first := syscall.Exec(path, os.Args, env)
 	log.Warn("going on with the program that was started: for the one at its path, restart the agent", "path", path, "error", first)
 	second := syscall.Exec("/proc/self/exe", os.Args, env)
-	return fmt.Errorf("start again in place: %w", errors.Join(
+	return fmt.Errorf("start again in place: %w\nrestart the agent: if it is confined, it may execute only the program and the C library's loader that it was started with, and an upgrade replaced them", errors.Join(
 		&os.PathError{Op: "execve", Path: path, Err: first}, &os.PathError{Op: "execve", Path: "/proc/self/exe", Err: second}))
 }
 

@@ -322,9 +322,10 @@ func TestStuckModuleIsLeft(t *testing.T) {
 // file stays behind; the next start replaces it.
 func TestSignalDuringAStartInPlace(t *testing.T) {
 	cleanly := 0
+	s := newSetup(t)
+	recycling, plain := s.write(t, s.uri, s.public(), "recycle_after = 1"), s.config
 	for range 20 {
-		s := newSetup(t)
-		s.config = s.write(t, s.uri, s.public(), "recycle_after = 1")
+		s.config = recycling
 		p := start(t, nil, "--config", s.config)
 		c, _ := s.wait(t)
 		ctx, cancel := context.WithCancel(t.Context())
@@ -341,7 +342,7 @@ func TestSignalDuringAStartInPlace(t *testing.T) {
 		cancel()
 		<-ended
 		if status := p.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() && status.Signal() == syscall.SIGTERM {
-			s.config = s.write(t, s.uri, s.public())
+			s.config = plain
 			p = start(t, nil, "--config", s.config)
 			s.wait(t)
 			p.end(t)

@@ -50,6 +50,14 @@ func isStopped(err error) bool {
 
 func isRefusedPIN(err error) bool { return errors.Is(err, hsm.ErrPIN) || errors.Is(err, tpm.ErrPIN) }
 
+// attempt tells open of the end of ctx so much later that a PIN which is on its way is answered.
+func attempt[K any](ctx context.Context, open func(context.Context) (K, error)) (K, error) {
+	patient, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(answerTime, cancel) })()
+	return open(patient)
+}
+
 // tokenSource is a key in a PKCS#11 token.
 type tokenSource struct{ hsm.URI }
 
@@ -59,7 +67,9 @@ func (tokenSource) renewable() bool { return true }
 
 // open returns at once if it may wait; package hsm goes on in the background.
 func (s tokenSource) open(ctx context.Context, o opening) (key, error) {
-	k, err := hsm.Open(ctx, hsm.Config{URI: s.URI, PublicKey: o.public, Timeout: o.timeout, Wait: o.wait, Logger: o.log})
+	k, err := attempt(ctx, func(ctx context.Context) (*hsm.Key, error) {
+		return hsm.Open(ctx, hsm.Config{URI: s.URI, PublicKey: o.public, Timeout: o.timeout, Wait: o.wait, Logger: o.log})
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +102,7 @@ const (
 func (s sealedSource) open(ctx context.Context, o opening) (key, error) {
 	config := tpm.Config{URI: s.URI, PublicKey: o.public, Device: tpm.NewDevice(s.Device, 0)}
 	for pause := firstRetry; ; pause = min(2*pause, lastRetry) {
-		k, err := tpm.Open(ctx, config)
+		k, err := attempt(ctx, func(ctx context.Context) (*tpm.Key, error) { return tpm.Open(ctx, config) })
 		if err == nil {
 			return unsealed(k, o.log), nil
 		}

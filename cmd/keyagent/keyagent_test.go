@@ -28,6 +28,13 @@ const origin = "registry.example/countersign/1"
 
 // TestMain lets the test binary be keyagent.
 func TestMain(m *testing.M) {
+	if list := os.Getenv("KEYAGENT_TEST_HOLD"); list != "" {
+		hold(list)
+		return
+	}
+	if list := os.Getenv("KEYAGENT_TEST_UNIT"); list != "" {
+		unit(list)
+	}
 	if os.Getenv("KEYAGENT_TEST_MAIN") != "" {
 		main()
 	}

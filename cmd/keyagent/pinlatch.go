@@ -12,8 +12,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 	"time"
+	"unsafe"
 
 	"countersign.dev/hsm"
 	"countersign.dev/strict"
@@ -69,6 +69,7 @@ func (l pinLatch) check(p pinned) error {
 	if err != nil {
 		return nil // then the key is not opened with it either, and the reason told
 	}
+	defer clear(pin)
 	refused := r.Refused[i]
 	if hash, err := hashPIN(pin, refused.Salt); err != nil || !bytes.Equal(hash, refused.Hash) {
 		return err
@@ -83,6 +84,7 @@ func (l pinLatch) record(p pinned) error {
 	if err != nil {
 		return err
 	}
+	defer clear(pin)
 	r, err := l.read()
 	if err != nil {
 		return err
@@ -120,19 +122,27 @@ func (r refusals) find(p pinned) int {
 	})
 }
 
-func hashPIN(pin string, salt []byte) ([]byte, error) {
-	return pbkdf2.Key(sha256.New, pin, salt, pinRounds, sha256.Size)
+// hashPIN takes the PIN as it is, for a string would be a copy that stays.
+func hashPIN(pin, salt []byte) ([]byte, error) {
+	return pbkdf2.Key(sha256.New, unsafe.String(unsafe.SliceData(pin), len(pin)), salt, pinRounds, sha256.Size)
 }
 
-// pinIn is the PIN as packages hsm and tpm read it.
-func pinIn(path string) (string, error) {
+// maxPIN is how much of a PIN file is looked at, in bytes.
+const maxPIN = 1 << 10
+
+// pinIn is the PIN as packages hsm and tpm read it. The caller clears it.
+func pinIn(path string) ([]byte, error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|unix.O_NONBLOCK, 0)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, 1<<10))
-	return strings.TrimSuffix(string(data), "\n"), err
+	data := make([]byte, maxPIN) // one buffer, so that it leaves no copies
+	n, err := io.ReadFull(f, data)
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		err = nil
+	}
+	return bytes.TrimSuffix(data[:n], []byte("\n")), err
 }
 
 // read treats a file that it does not understand as a refusal of every PIN.

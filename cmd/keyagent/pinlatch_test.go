@@ -2,13 +2,20 @@ package main
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
+
+	"github.com/google/go-tpm/tpm2"
 
 	"countersign.dev/hsm"
 	"countersign.dev/test/fault"
@@ -51,7 +58,7 @@ func testPINRefusedOnce(t *testing.T, s *setup) {
 	must(t, err)
 	must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n"), 0o600))
 	start(t, nil, "--config", s.config).wantExit(t, 78, s.refusal())
-	for n := range 9 {
+	for n := range 4 {
 		// The same PIN is the same with and without its newline.
 		must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n")[:len("wrong-pin\n")-n%2], 0o600))
 		start(t, nil, "--config", s.config).wantExit(t, 78, "correct that file; or, if it is taken by now, empty or delete "+s.latch())
@@ -65,7 +72,7 @@ func testPINRefusedOnce(t *testing.T, s *setup) {
 
 	// Another wrong one is another attempt, once.
 	must(t, os.WriteFile(s.pinFile, []byte("another-pin\n"), 0o600))
-	for range 3 {
+	for range 2 {
 		start(t, nil, "--config", s.config).wantExit(t, 78, "")
 	}
 	s.wantWrongPINs(t, 2)
@@ -126,6 +133,100 @@ func TestInvariant9PINRefusedInASuccessor(t *testing.T) {
 	start(t, nil, "--config", s.config).wantExit(t, 78, "delete "+s.latch())
 	wantWrongLogins(t, m, 1)
 	s.wantNoSocket(t)
+}
+
+// Invariant 9: a PIN that is refused after the agent was told to end is remembered too.
+func TestInvariant9PINRefusedAtTheEnd(t *testing.T) {
+	inBothWorlds(t, func(t *testing.T, s *setup) {
+		var asked func() bool
+		var answer func()
+		if s.emulator == nil {
+			m := s.device(t)
+			m.Hang("C_Login")
+			asked, answer = func() bool { return m.Hanging() > 0 }, m.Release
+		} else {
+			r := s.relay(t)
+			asked, answer = r.holding, r.release
+		}
+		must(t, os.WriteFile(s.pinFile, []byte("wrong-pin\n"), 0o600))
+		p := start(t, nil, "--config", s.config)
+		p.waitFor(t, "the PIN's way to the device", asked)
+		must(t, p.Process.Signal(syscall.SIGTERM))
+		time.Sleep(200 * time.Millisecond) // for the signal to be there first
+		answer()
+		p.wantExit(t, 78, s.refusal())
+		start(t, nil, "--config", s.config).wantExit(t, 78, "delete "+s.latch())
+		s.wantWrongPINs(t, 1)
+	})
+}
+
+// relay holds the emulator's answers to TPM2_Unseal back.
+type relay struct {
+	hold     bool // the next answer
+	held     atomic.Bool
+	released chan struct{}
+}
+
+func (r *relay) holding() bool { return r.held.Load() }
+
+func (r *relay) release() { close(r.released) }
+
+// relay puts one before the emulator.
+func (s *setup) relay(t *testing.T) *relay {
+	t.Helper()
+	r := &relay{released: make(chan struct{})}
+	path := s.emulator.path("relay.sock")
+	l, err := net.Listen("unix", path)
+	must(t, err)
+	t.Cleanup(func() { l.Close() })
+	go func() {
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			r.serve(c, s.emulator.path("tpm.sock"))
+		}
+	}()
+	s.config = s.write(t, strings.Replace(s.uri, s.emulator.path("tpm.sock"), path, 1), s.public())
+	return r
+}
+
+// serve passes on one connection. A command or an answer has its length at 2 and its code at 6.
+func (r *relay) serve(c net.Conn, path string) {
+	defer c.Close()
+	d, err := net.Dial("unix", path)
+	if err != nil {
+		return
+	}
+	defer d.Close()
+	pass := func(to, from net.Conn) (code uint32, err error) {
+		data := make([]byte, 10)
+		if _, err := io.ReadFull(from, data); err != nil {
+			return 0, err
+		}
+		rest := make([]byte, binary.BigEndian.Uint32(data[2:])-10)
+		if _, err := io.ReadFull(from, rest); err != nil {
+			return 0, err
+		}
+		if code = binary.BigEndian.Uint32(data[6:]); r.hold {
+			r.hold = false
+			r.held.Store(true)
+			<-r.released
+		}
+		_, err = to.Write(append(data, rest...))
+		return code, err
+	}
+	for {
+		code, err := pass(d, c)
+		r.hold = code == uint32(tpm2.TPMCCUnseal)
+		if err == nil {
+			_, err = pass(c, d)
+		}
+		if err != nil {
+			return
+		}
+	}
 }
 
 // A file that cannot be understood refuses every PIN, and an empty one none.

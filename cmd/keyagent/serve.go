@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -18,6 +19,10 @@ const (
 
 	// closeTime is how long closing the keys may take, after that.
 	closeTime = 5 * time.Second
+
+	// answerTime is how long a key that is being opened at a signal may still take. A PIN may be on its way, and if it is
+	// refused that must be remembered: or the next start tries it again.
+	answerTime = 10 * time.Second
 )
 
 // life is what the agent does between two starts.
@@ -33,6 +38,8 @@ type life struct {
 	log       *slog.Logger
 
 	latch    pinLatch
+	opening  sync.WaitGroup // of keys in the background
+	cancel   func()         // ends it
 	states   []*agent.State
 	devices  []*device
 	listener *door
@@ -49,6 +56,8 @@ var errRecycle = errors.New("as many signatures as recycle_after allows")
 
 // run serves until ctx ends or a key stops. It does not return if the agent starts again in place.
 func (l *life) run(ctx context.Context) error {
+	ctx, l.cancel = context.WithCancel(ctx)
+	defer l.cancel()
 	if err := l.begin(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
 			err = nil
@@ -148,25 +157,31 @@ func (l *life) guards(ctx context.Context) ([]*agent.Guard, error) {
 // open opens a device now, or leaves that to the background in a successor.
 func (l *life) open(ctx context.Context, d *device) error {
 	if l.inherited == nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		if err := d.open(ctx, l.latch); err != nil {
 			return err
 		}
 		go l.watch(d)
 		return nil
 	}
-	go func() {
+	l.opening.Go(func() {
 		select {
 		case <-time.After(l.inherited.pause()):
 		case <-ctx.Done():
 			return
 		}
+		if ctx.Err() != nil {
+			return
+		}
 		switch err := d.open(ctx, l.latch); {
 		case err == nil:
-			l.watch(d)
+			go l.watch(d)
 		case ctx.Err() == nil:
 			l.events <- err
 		}
-	}()
+	})
 	return nil
 }
 
@@ -227,8 +242,23 @@ func (l *life) closeKeys() {
 	}
 }
 
+// settle waits for keys that are being opened, a little.
+func (l *life) settle() {
+	l.cancel()
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		l.opening.Wait()
+	}()
+	select {
+	case <-opened:
+	case <-time.After(answerTime):
+	}
+}
+
 // close is the last thing that a life does. A PIN that was refused is remembered before anything else.
 func (l *life) close() error {
+	l.settle()
 	var err error
 	for _, d := range l.devices {
 		if isRefusedPIN(d.failure()) {

@@ -86,10 +86,12 @@ confinement, restart the agent. (With confine = "off" it is the one now at its
 path.)
 
 A PIN that was refused is remembered in state_dir, in the file pin-refused, as a
-slow hash. With the same PIN the agent ends with 78 and asks neither token nor
-TPM, whatever starts it. Correct the PIN file, or empty or delete pin-refused if
-that PIN is taken by now. Where the agent may not make files in state_dir, give
-it that file, empty.
+slow hash, also if the answer comes while the agent ends. With the same PIN the
+agent ends with 78 and asks neither token nor TPM, whatever starts it. Correct
+the PIN file, or empty or delete pin-refused if that PIN is taken by now. Where
+the agent may not make files in state_dir, give it that file, empty. After
+SIGKILL, a power cut, or an answer that never came nobody knows whether a PIN was
+refused, and the next start tries it once more.
 
 A key that a TPM has sealed is unsealed at the start, and the TPM not needed any
 more: the seed is in the agent's memory, where root can take it. It lies in a
@@ -101,14 +103,16 @@ needs one locked page for each such key (LimitMEMLOCK).
 The agent confines itself before it loads a module or reads a PIN, for good. It
 may read its configuration, the system's libraries and the modules and their
 configuration; write where its socket, its state, its tokens or its TPM are;
-execute nothing but its own program; start no process, look into none, and make
-no sockets but unix ones. keyagent check lists the files. Of a file that is named
-the whole folder may be read, so that it can be replaced; not of a folder directly
-below /. Files are landlock's business, Linux 5.13 and newer: where the kernel has
-none, the log says so. The rest is seccomp's. Two things are not prevented: to
-connect to any unix socket that the user may, and to run, through the system's
-loader, a program that may be read. A module that starts processes needs
-confine = "off"; one that reads its configuration elsewhere needs allow_read.
+execute nothing but its own program; start no process, look into none, signal
+none, and make no sockets but unix ones. keyagent check lists the files. Of a
+file that is named the whole folder may be read, so that it can be replaced; not
+of a folder directly below /. Files are landlock's business, Linux 5.13 and
+newer: where the kernel has none, the log says so. The rest is seccomp's. Not
+prevented is to connect to any unix socket that the user may (before Linux 6.12
+also to those without a file); to run, through the system's loader, a program
+that may be read; to use what was open when it started; before Linux 6.2 to
+truncate the user's own files. A module that starts processes needs confine =
+"off"; one that reads its configuration elsewhere needs allow_read.
 
 A watermark that is missing, damaged or locked by another agent also ends it
 with 1. It makes and repairs none: an agent that lost its watermark is replaced
