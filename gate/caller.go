@@ -86,7 +86,10 @@ func (c *caller) patiently(ctx context.Context, try func(context.Context) error)
 		}
 		wait := max(pause/2+rand.N(pause), again.after)
 		if ctx.Err() != nil || time.Now().Add(wait).After(end) {
-			err = fmt.Errorf("%w; gave up after %s", again.error, c.Patience)
+			err = again.error
+			if ctx.Err() == nil {
+				err = fmt.Errorf("%w; gave up after %s", err, c.Patience)
+			}
 			c.mu.Lock()
 			*c.down = err
 			c.mu.Unlock()

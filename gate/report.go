@@ -76,7 +76,7 @@ func (r *Report) has(v Verdict) bool {
 // Unreadable adds a lockfile that could not be read: nothing in it was checked.
 func (r *Report) Unreadable(path string, err error, mode provenance.Mode) {
 	f := &Finding{verdict: Unchecked, Code: UnreadableFile, Name: path, Spots: []Spot{{path, 0}}, Detail: err.Error(),
-		Advice: "let the package manager write it again, or name the format with --as"}
+		Advice: "if it is a lockfile, let the package manager write it again, or name its format with --as; if it is another file, leave it out"}
 	f.settle(mode)
 	r.Lockfiles = append(r.Lockfiles, Lockfile{Path: path})
 	slices.SortStableFunc(r.Lockfiles, func(a, b Lockfile) int { return cmp.Compare(a.Path, b.Path) })
@@ -161,8 +161,8 @@ func (f *Finding) fail(q *question) {
 		f.verdict, f.Code, f.Confusion = Refused, NotCountersigned, true
 		f.Detail = "registry " + q.registry.Name + " has not countersigned it"
 	default:
-		f.verdict, f.Code, f.Detail = Unchecked, Unavailable, "there is no bundle of it in the cache, and no place that serves registry "+q.registry.Name+" was asked"
-		f.Advice = "name the registry's public listener or a mirror with --from, or a folder of bundles with --bundles"
+		f.verdict, f.Code, f.Detail = Unchecked, Unavailable, "there is no bundle of it in the cache, and no place that was asked serves registry "+q.registry.Name
+		f.Advice = "name the registry's public listener or a mirror with --from, by its URL without the registry's name, or a folder of bundles with --bundles"
 	}
 	f.Advice = cmp.Or(f.Advice, codeAdvice[f.Code])
 }

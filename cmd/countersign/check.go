@@ -28,11 +28,19 @@ the countersignature of every dependency that your pins cover and verifies it
 against the digest in the lockfile. It needs no package file, and runs no code
 of any package. In CI, run it before anything is installed.
 
-A FOLDER is searched for lockfiles; the present one if nothing is named.
+A FOLDER is searched for lockfiles; the present one if nothing is named. Left
+out are folders of installed packages and of what was built, as node_modules,
+vendor and target. Lockfiles of a kind that --as does not know, as bun.lock,
+are not seen: what they name is not checked.
+
+Install by what was checked, as npm ci does: what may change the lockfile may
+install something else.
 
   --pins       which registry you trust for which names; .countersign/pins.toml
                if not given. countersign pins add makes one
-  --from       a public listener of a registry, or a mirror of it
+  --from       a public listener of a registry, or a mirror of it, as its URL
+               without the registry's name. SSL_CERT_FILE names an authority of
+               your own
   --bundles    a folder of NAME.bundle.json files, or a static export of a
                public listener
   --offline    use no network: the cache and --bundles only
@@ -96,7 +104,8 @@ checked. confusion is true where it looks like an attack
 by a package of the same name from elsewhere. Names stay; new ones may come.
 
 Exit status: 0 nothing is refused or unchecked, 1 something is refused, 2
-something could not be checked and nothing is refused, or wrong arguments.
+something could not be checked and nothing is refused, or wrong arguments. What
+no pin covers is ignored, reported or refused, as default in the pins file says.
 `
 
 // checkFlags are the arguments of check.
@@ -193,6 +202,9 @@ func lockfilesIn(operands []string) ([]string, error) {
 	found, err := lockfiles(operands)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, err
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, hint(err, "name the lockfiles, or make the folder readable")
 	}
 	if err != nil {
 		return nil, hint(err, "name the lockfile, with --as FORMAT if its name does not say what it is")

@@ -53,7 +53,11 @@ func sayGroup(t terminal, group []*gate.Finding) {
 	if first.Rule != "" {
 		title += ", rule " + first.Rule
 	}
-	t.say("%s: %s (%s)", first.Verdict, title, counted(len(group), "package"))
+	what := "package"
+	if first.Code == gate.UnreadableFile {
+		what = "lockfile"
+	}
+	t.say("%s: %s (%s)", first.Verdict, title, counted(len(group), what))
 	if slices.ContainsFunc(group, func(f *gate.Finding) bool { return f.Confusion }) {
 		t.say("  This is what a dependency confusion attack looks like: a package under a")
 		t.say("  name that you pinned, which is not what the registry countersigned.")
@@ -124,6 +128,9 @@ func saySummary(t terminal, r *gate.Report) {
 	}
 	if s.Ignored > 0 {
 		t.field("ignored", "%s that no pin covers", counted(s.Ignored, "entry"))
+	}
+	if s.Ignored > 0 && s.Ignored == s.Entries {
+		t.field("", "nothing was checked: are these the right pins?")
 	}
 	sayCounts(t, "publishers", s.Publishers)
 	if s.RegistryOnly > 0 {

@@ -34,7 +34,7 @@ func writeNew(path string, data []byte, mode fs.FileMode) error {
 }
 
 func exists(path string) error {
-	return hint(fmt.Errorf("%s exists", path), "nothing is overwritten: move it away or choose another name with --out")
+	return hint(fmt.Errorf("%s exists", path), "nothing is overwritten: move it away or choose another name")
 }
 
 func fill(path string, data []byte, mode fs.FileMode) error {

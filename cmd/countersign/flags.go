@@ -36,7 +36,7 @@ func parse(flags *flag.FlagSet, args []string, required ...string) (operands []s
 		if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 			return nil, helpWanted{flags}
 		} else if err != nil {
-			return nil, misused("%s", strings.Replace(err.Error(), "flag provided but not defined: ", "unknown flag -", 1))
+			return nil, misused("%s", said(err))
 		}
 		rest := flags.Args()
 		if read := len(args) - len(rest); read > 0 && args[read-1] == "--" || len(rest) == 0 {
@@ -51,6 +51,22 @@ func parse(flags *flag.FlagSet, args []string, required ...string) (operands []s
 		}
 	}
 	return operands, nil
+}
+
+// said is an error of package flag in the words of this program: flags have two hyphens, and the values it parses are times.
+func said(err error) string {
+	text := err.Error()
+	if name, unknown := strings.CutPrefix(text, "flag provided but not defined: "); unknown {
+		return "unknown flag -" + name
+	}
+	if name, bare := strings.CutPrefix(text, "flag needs an argument: "); bare {
+		return "flag needs an argument: -" + name
+	}
+	if value, isTime := strings.CutPrefix(text, "invalid value "); isTime {
+		value = strings.Replace(strings.TrimSuffix(value, ": parse error"), "for flag -", "for --", 1)
+		return "invalid value " + value + ": want a time such as 90s, 10m or 72h"
+	}
+	return text
 }
 
 // one gives the only operand.
