@@ -2,17 +2,22 @@ package gate
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 
 	"countersign.dev/provenance"
 )
 
+// ErrNotServed is what a place says that has nothing to do with a registry.
+var ErrNotServed = errors.New("the registry is not served here")
+
 // Place is where bundles come from. Nothing that it gives is believed.
 type Place interface {
 	// Introduce gives what it has of a registry itself: its identity, its certificates, by calling the registry's
-	// methods, and status documents, which it returns.
+	// methods, and status documents, which it returns. The error is ErrNotServed where it has nothing to do with it.
 	Introduce(ctx context.Context, reg *Registry) (statuses [][]byte, err error)
 
 	// Find calls give with what it has of each of the packages, by its index, in any order and from several
@@ -37,16 +42,24 @@ func (r *run) meet(ctx context.Context, reg *Registry) {
 	if r.cache != nil {
 		statuses = r.cache.recall(reg)
 	}
-	kept := len(statuses)
+	kept, strangers, served := len(statuses), []string(nil), false
 	for _, p := range r.Places {
 		more, err := p.Introduce(ctx, reg)
-		if err != nil {
+		switch {
+		case errors.Is(err, ErrNotServed):
+			strangers = append(strangers, p.String())
+		case err == nil:
+			served = served || len(more) > 0
+		default:
 			r.note("%s has nothing of registry %s itself: %v", p, reg.Name, err)
 		}
 		for _, s := range more {
 			reg.learnFromStatus(s)
 		}
 		statuses = append(statuses, more...)
+	}
+	if len(strangers) > 0 && !served {
+		r.note("registry %s is not served by %s: no new status of it was fetched, so what it withdrew lately is not known", reg.Name, strings.Join(strangers, ", "))
 	}
 	r.settleStatus(reg, kept, append(statuses, r.Statuses...))
 }

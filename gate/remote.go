@@ -59,7 +59,7 @@ func (m *Remote) Introduce(ctx context.Context, reg *Registry) ([][]byte, error)
 		m.mu.Lock()
 		m.absent[reg.Name] = true
 		m.mu.Unlock()
-		return nil, nil
+		return nil, ErrNotServed
 	}
 	if err != nil {
 		return nil, err

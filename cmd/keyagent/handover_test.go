@@ -327,6 +327,11 @@ func TestSignalDuringAStartInPlace(t *testing.T) {
 	for range 20 {
 		s.config = recycling
 		p := start(t, nil, "--config", s.config)
+		t.Cleanup(func() {
+			if t.Failed() {
+				t.Logf("the agent said:\n%s", p.output.String())
+			}
+		})
 		c, _ := s.wait(t)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan struct{})

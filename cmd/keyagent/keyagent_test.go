@@ -184,7 +184,7 @@ func (s *setup) wait(t *testing.T) (*agent.Client, agent.Head) {
 	t.Helper()
 	c := agent.Dial(s.socket)
 	t.Cleanup(c.Close)
-	for range 500 {
+	for range 3000 {
 		if mark, err := c.Watermark(t.Context(), origin); err == nil {
 			return c, mark
 		}

@@ -1,6 +1,7 @@
 package lockfile
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -17,6 +18,9 @@ var cargoLock = format{
 // readCargoLock reads Cargo.lock, versions 1 to 4. What is patched but unused is passed over, as Cargo does.
 func readCargoLock(s *source) (list, error) {
 	var l list
+	if len(bytes.TrimSpace(s.text)) == 0 {
+		return l, errors.New("it is empty: let cargo write it again")
+	}
 	f, err := parseTOML(s.text)
 	if err != nil {
 		return l, err

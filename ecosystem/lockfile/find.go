@@ -15,6 +15,10 @@ var foreign = []string{
 	".venv", "venv", ".tox", ".nox", "site-packages", "__pycache__", ".yarn", ".pnpm-store", ".gradle",
 }
 
+// unread are lockfiles of the ecosystems here in formats that nothing here reads, by the program that writes them. They
+// are found, so that whoever goes by them is told, and Read refuses them.
+var unread = map[string]string{"bun.lock": "bun", "bun.lockb": "bun", "deno.lock": "deno", "Pipfile.lock": "pipenv", "pdm.lock": "pdm"}
+
 // Find returns the lockfiles of the project in a folder, sorted, by their names. It does not look into folders of
 // installed packages, nor behind links to folders.
 func Find(dir string) ([]string, error) {
@@ -30,7 +34,7 @@ func Find(dir string) ([]string, error) {
 		if d.IsDir() {
 			return enter(dir, file, d)
 		}
-		if f := formatOf(d.Name()); f == nil || f.named || !regular(file, d) {
+		if f := formatOf(d.Name()); (f == nil || f.named) && unread[d.Name()] == "" || !regular(file, d) {
 			return nil
 		}
 		if found = append(found, file); len(found) > maxFound {

@@ -61,6 +61,9 @@ func formatOf(base string) *format {
 // folder or below.
 func Read(file string) (*File, error) {
 	f := formatOf(filepath.Base(file))
+	if by := unread[filepath.Base(file)]; by != "" && f == nil {
+		return nil, fmt.Errorf("%s: the lockfiles of %s are not read, and nothing in it is checked: if another one decides what is installed, name that one", file, by)
+	}
 	if f == nil {
 		return nil, fmt.Errorf("%s: not a lockfile by its name, want %s", file, names())
 	}

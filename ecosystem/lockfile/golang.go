@@ -98,6 +98,9 @@ func readGoBuild(mod, sum []byte) (list, error) {
 	if b.mod, err = modfile.Parse("go.mod", mod, nil); err != nil {
 		return list{}, fmt.Errorf("%.300s", err.Error())
 	}
+	if b.mod.Module == nil {
+		return list{}, errors.New("it names no module: is it cut?")
+	}
 	if b.sums, err = parseGoSum(string(sum)); err != nil {
 		return list{}, fmt.Errorf("go.sum: %v", err)
 	}
