@@ -12,22 +12,11 @@ type enrolled struct {
 // enrol handles certificates and their ends. The answer has an element for each, in order. All can be sent again at any
 // time, so where the fate of one is unknown no more is said about the others.
 func (a *api) enrol(x *exchange, r *http.Request) *Problem {
-	s, problem := a.service(x, r, Enrol)
-	if problem != nil {
-		return problem
-	}
-	if _, problem := query(r); problem != nil {
-		return problem
-	}
-	free, problem := x.client.occupy()
+	s, data, free, problem := a.bulk(x, r, Enrol)
 	if problem != nil {
 		return problem
 	}
 	defer free()
-	data, problem := x.body(r, jsonType, maxBulk)
-	if problem != nil {
-		return problem
-	}
 	envelopes, problem := decodeEnrolments(data)
 	if problem != nil {
 		return problem
@@ -39,6 +28,25 @@ func (a *api) enrol(x *exchange, r *http.Request) *Problem {
 	}
 	x.writeEnrolled(results)
 	return nil
+}
+
+// bulk reads the body of a request that is a list, for a caller with a role. Until free is called the caller has one
+// request fewer.
+func (a *api) bulk(x *exchange, r *http.Request, role Role) (s *Service, data []byte, free func(), problem *Problem) {
+	if s, problem = a.service(x, r, role); problem != nil {
+		return nil, nil, nil, problem
+	}
+	if _, problem = query(r); problem != nil {
+		return nil, nil, nil, problem
+	}
+	if free, problem = x.client.occupy(); problem != nil {
+		return nil, nil, nil, problem
+	}
+	if data, problem = x.body(r, jsonType, maxBulk); problem != nil {
+		free()
+		return nil, nil, nil, problem
+	}
+	return s, data, free, nil
 }
 
 func (x *exchange) writeEnrolled(results []Enrolled) {

@@ -20,22 +20,11 @@ type withdrawalAnswer struct {
 // withdraw ends coordinates. The answer has an element for each, in order. All can be sent again at any time, so where
 // the fate of one is unknown no more is said about the others.
 func (a *api) withdraw(x *exchange, r *http.Request) *Problem {
-	s, problem := a.service(x, r, Withdraw)
-	if problem != nil {
-		return problem
-	}
-	if _, problem := query(r); problem != nil {
-		return problem
-	}
-	free, problem := x.client.occupy()
+	s, data, free, problem := a.bulk(x, r, Withdraw)
 	if problem != nil {
 		return problem
 	}
 	defer free()
-	data, problem := x.body(r, jsonType, maxBulk)
-	if problem != nil {
-		return problem
-	}
 	requests, problem := decodeWithdrawals(data)
 	if problem != nil {
 		return problem
