@@ -41,3 +41,24 @@ func TestWithin(t *testing.T) {
 		}
 	}
 }
+
+// Old clients read "dependencies": what they would fetch is in no bundle.
+func TestWithinForOldClients(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "package-lock.json")
+	const sri = `"integrity": "sha512-z4PhNX7vuL3xVChQ1m2AB9Yg5AULVxXcg/SpIdNs6c5H0NE8XYXysP+DGNKHfuwvY7kxvUdBeoGlODJ6+SfaPg=="`
+	text := `{"lockfileVersion": 2, "packages": {"": {}, "node_modules/a": {"version": "1.0.0", "bundleDependencies": ["b"], ` + sri + `},
+"node_modules/a/node_modules/b": {"version": "2.0.0", "inBundle": true}},
+"dependencies": {"a": {"version": "1.0.0", ` + sri + `, "dependencies": {"b": {"version": "2.0.0", "resolved": "https://x.example/b.tgz"}}}}}`
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	f, err := lockfile.Read(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range f.Entries {
+		if e.Within != 0 {
+			t.Errorf("%s is within entry %d", e.Name, e.Within)
+		}
+	}
+}

@@ -57,7 +57,9 @@ func readPackageLock(s *source) (list, error) {
 			err = r.readTree(dependencies, "", 0)
 		}
 	case "3":
-		err = r.readPackages(packages)
+		if err = r.readPackages(packages); err == nil {
+			r.bundled()
+		}
 	default:
 		err = errVersion(string(version.value), "1, 2 and 3")
 	}
@@ -128,12 +130,12 @@ func (r *npmReader) readPackages(m member) error {
 		}
 		return r.add(e)
 	})
-	r.bundled()
 	return err
 }
 
 // bundled finds the packages in whose files others are. The client fetches nothing for a package that is inBundle and
-// that the package above it lists among its bundleDependencies; what is inBundle but not listed, it may fetch.
+// that the package above it lists among its bundleDependencies; what is inBundle but not listed, it may fetch. In
+// version 2 old clients go by "dependencies", and may fetch either.
 func (r *npmReader) bundled() {
 	for place, p := range r.bundle {
 		i := strings.LastIndex(place, "/node_modules/")
